@@ -1,0 +1,242 @@
+# Makefile - builds every chapter and test. `make` alone lists the targets; V=1 shows the commands as they run.
+# Chapters, tests, exercises and benchmarks are found by their place in the tree: a new file needs no edit here.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+
+# ---- What can be set on the command line ----------------------------------------------------------------------------
+
+BUILD ?= cpu
+MARCH ?= native
+NVCC ?= nvcc
+WARN ?= -Wall -Wextra -Werror
+ARGS ?=
+FUZZ_SECONDS ?= 20
+ifeq ($(origin CXX),default)
+CXX := $(shell command -v g++ >/dev/null || ! command -v clang++ >/dev/null && echo g++ || echo clang++)
+endif
+
+# Use every core that this process has, unless a -j is given (that one wins).
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += --no-print-directory -j$(shell nproc 2>/dev/null || echo 2)
+endif
+
+# ---- The build: compiler flags, and the folder that holds what was made with them -----------------------------------
+
+OPTIMISE_cpu   := -O3
+OPTIMISE_debug := -O0 -g -DGPT_DEBUG
+OPTIMISE_asan  := -O1 -g -DGPT_DEBUG -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+OPTIMISE_tsan  := -O1 -g -DGPT_DEBUG -fsanitize=thread
+OPTIMISE_fuzz  := $(OPTIMISE_asan) -fsanitize=fuzzer-no-link
+OPTIMISE := $(OPTIMISE_$(BUILD))
+ifneq ($(filter host cuda,$(BUILD)),)
+$(error BUILD=$(BUILD) comes with common/kernels/cuda, which this tree does not have yet: use cpu, debug, asan or tsan)
+else ifeq ($(OPTIMISE),)
+$(error BUILD=$(BUILD) is unknown: use cpu, debug, asan or tsan)
+endif
+
+# x86 compilers call it -march, arm64 ones -mcpu.
+TARGET_CPU := $(if $(filter arm64 aarch64,$(shell uname -m)),-mcpu,-march)=$(MARCH)
+FLAGS = -std=c++17 $(OPTIMISE) $(TARGET_CPU) $(WARN) -fno-math-errno -fno-trapping-math -pthread \
+        -Icommon -I. -isystem .deps/include $(CXXFLAGS)
+LINK = $(CXX) $(OPTIMISE) -pthread -o $@ $(filter %.o %.a,$^) $(LIBS) $(LDFLAGS)
+FLAGS_STAMP := $(CXX) $(FLAGS) $(LDFLAGS)
+
+# build/cpu, build/debug ...; what differs from the default is part of the name: build/cpu-x86-64-v3-clang++
+OUT := build/$(BUILD)$(if $(filter-out native,$(MARCH)),-$(MARCH))$(if $(filter-out g++,$(notdir $(CXX))),-$(notdir $(CXX)))
+
+Q := $(if $(V),,@)
+say = @printf '  %-5s %s\n' '$1' '$2'
+obj = $(patsubst %.cpp,$(OUT)/%.o,$1)
+
+# ---- What is in the tree --------------------------------------------------------------------------------------------
+
+COMMON    := $(sort $(shell find common -name '*.cpp'))
+CHAPTERS  := $(sort $(wildcard chapters/[0-9][0-9]_*))
+TESTS     := $(sort $(shell find tests -mindepth 2 -name '*.cpp'))
+SUITES    := $(filter-out bench exercises fuzz support,$(sort $(foreach t,$(TESTS),$(word 2,$(subst /, ,$t)))))
+SCRIPTS   := $(sort $(shell find tests -name 'test_*.sh'))
+EXERCISES := $(sort $(wildcard chapters/*/exercises/[0-9]*_*.cpp))
+SOLUTIONS := $(sort $(wildcard tests/exercises/[0-9][0-9]/[0-9]*_*.cpp))
+BENCHES   := $(patsubst tests/bench/%.cpp,$(OUT)/bench/%,$(wildcard tests/bench/*.cpp))
+FUZZERS   := $(patsubst tests/fuzz/%.cpp,$(OUT)/fuzz/%,$(wildcard tests/fuzz/*.cpp))
+SOURCES   := $(COMMON) $(wildcard chapters/*/*.cpp) $(TESTS) $(EXERCISES)
+
+number = $(firstword $(subst _, ,$(notdir $1)))
+NUMBERS := $(foreach c,$(CHAPTERS),$(call number,$c))
+LIB := $(OUT)/libcommon.a
+# Archives of the chapters' own sources, the newest chapter first.
+CHAPTER_LIBS :=
+
+##@ Chapters ----------------------------------------------------------------------------------------------------------
+
+## chapterNN: build one chapter: build/chapter00, or build/debug/chapter00 with BUILD=debug
+## run-chapterNN: build and run it; ARGS="train --help" hands it arguments
+# A chapter is its main.cpp, an archive of its other sources, the archives of the chapters before it, and common/.
+define chapter_rules
+ifneq ($(filter-out $2/main.cpp,$(wildcard $2/*.cpp)),)
+CHAPTER_LIBS := $(OUT)/libchapter$1.a $$(CHAPTER_LIBS)
+$(OUT)/libchapter$1.a: $(call obj,$(filter-out $2/main.cpp,$(wildcard $2/*.cpp)))
+endif
+$(OUT)/chapter$1: $(call obj,$2/main.cpp) $$(CHAPTER_LIBS) $(LIB)
+.PHONY: chapter$1 run-chapter$1
+chapter$1: $(OUT)/chapter$1
+	$(if $(filter build/cpu,$(OUT)),@ln -sfn cpu/chapter$1 build/chapter$1,@:)
+run-chapter$1: chapter$1
+	$(Q)$(OUT)/chapter$1 $$(ARGS)
+endef
+$(foreach c,$(CHAPTERS),$(eval $(call chapter_rules,$(call number,$c),$c)))
+
+## chapters: build all of them
+chapters: $(NUMBERS:%=chapter%)
+
+## exercise-NN-K: compile exercise K of chapter NN with your changes, and check it
+EXERCISE_PROGRAMS := $(patsubst %.cpp,$(OUT)/%,$(EXERCISES) $(SOLUTIONS))
+define exercise_rules
+.PHONY: exercise-$1
+exercise-$1: $(OUT)/$(2:.cpp=)
+	$(Q)$$<
+endef
+$(foreach e,$(EXERCISES),$(eval $(call exercise_rules,$(call number,$(e:chapters/%=%))-$(call number,$e),$e)))
+
+## data: fetch the data sets of all chapters (each chapter fetches its own when it needs it)
+data:
+	$(Q)for script in $(filter-out data/fetch.sh,$(wildcard data/*.sh)); do $$script || exit 1; done
+
+##@ Tests and measurements --------------------------------------------------------------------------------------------
+
+## test: build and run all tests; ARGS="[grad]" picks by tag, SUITES="core ops" by folder
+test: test-unit test-scripts
+
+# One program per folder of tests.
+SUITE_PROGRAMS := $(SUITES:%=$(OUT)/test-%)
+define suite_rules
+$(OUT)/test-$1: $(call obj,$(filter tests/$1/% tests/support/%,$(TESTS))) $(CHAPTER_LIBS) $(LIB)
+endef
+$(foreach s,$(SUITES),$(eval $(call suite_rules,$s)))
+# Version 3 of Catch2 has an archive, version 2 has none; looked up when linking, because `setup` may have installed it.
+$(SUITE_PROGRAMS): private LIBS = $(firstword $(wildcard $(addsuffix /libCatch2.a,.deps/lib /usr/local/lib /usr/lib/*)))
+# Catch2's main takes half a minute to optimise and gains nothing.
+$(OUT)/tests/support/main.o: private OPTIMISE := $(filter-out -O%,$(OPTIMISE)) -O0
+
+## test-unit: only the Catch2 tests
+test-unit: $(SUITE_PROGRAMS)
+	$(Q)tests/run.sh $(BUILD) $(SUITE_PROGRAMS) -- $(ARGS)
+
+## test-scripts: only the shell tests (command lines, data scripts, the checkers themselves)
+test-scripts: chapters
+	$(Q)GPT_BUILD_DIR=$(OUT) tests/run.sh scripts $(SCRIPTS)
+
+## exercises-check: every untouched exercise fails, every solution passes
+exercises-check: $(EXERCISE_PROGRAMS)
+	$(Q)tests/exercises/run.sh $(OUT)
+
+## fuzz: throw damaged files at the readers, FUZZ_SECONDS=20 for each
+fuzz: setup
+	$(Q)CXX='$(CXX)' FUZZ_SECONDS='$(FUZZ_SECONDS)' tests/fuzz/run.sh
+fuzzers: $(FUZZERS)
+
+## check: all that must hold before a change goes in, sanitizers included: about 15 minutes on two cores
+check: setup
+	$(Q)CXX='$(CXX)' tools/check
+
+## bench: build the benchmarks and measure this machine
+bench: benches chapters
+	$(Q)GPT_BUILD_DIR=$(OUT) tests/bench/run.sh $(ARGS)
+
+## benches: only build them, as build/cpu/bench/NAME
+benches: $(BENCHES)
+
+## numbers: regenerate every table, curve and sample that README and notes show
+numbers: chapters benches
+	$(Q)GPT_BUILD_DIR=$(OUT) tools/numbers $(ARGS)
+
+##@ The repository ----------------------------------------------------------------------------------------------------
+
+ALL_CODE := find common chapters tests -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh'
+
+## format: rewrite the sources as clang-format 14 wants them
+format:
+	$(Q)$(ALL_CODE) | xargs clang-format -i
+
+## format-check: fail where it would change something
+format-check:
+	$(Q)$(ALL_CODE) | xargs clang-format --dry-run -Werror
+
+## lint: layers, ASCII, paths (the head of tools/lint has the rules)
+lint:
+	$(Q)tools/lint
+
+## tidy: clang-tidy over all sources (needs clang-tidy; takes minutes)
+tidy: $(SOURCES:%=tidy/%)
+tidy/%: setup
+	$(call say,tidy,$*)
+	$(Q)clang-tidy --quiet $* -- $(FLAGS) 2>/dev/null
+
+## notes-check: paths, symbols, quoted code and links in the notes are true
+notes-check:
+	$(Q)tools/notes-check
+
+## deps: name what this machine lacks, and install it (tools/deps --help)
+deps:
+	@CXX='$(CXX)' tools/deps
+
+## clean: remove build/ (data and runs stay)
+clean:
+	rm -rf build
+
+## help: this list
+help:
+	@awk '/^##@/ { sub(/ -+$$/, ""); printf "\n%s\n", substr($$0, 5) } \
+	      /^## / { i = index($$0, ": "); printf "  make %-16s %s\n", substr($$0, 4, i - 4), substr($$0, i + 2) }' Makefile
+	@echo; echo 'Variables: BUILD=cpu|debug|asan|tsan, MARCH=$(MARCH), CXX=$(CXX), ARGS=..., V=1 shows the commands'
+	@echo "Found: $$($(CXX) --version 2>/dev/null | head -1 || true); chapters $(NUMBERS)"
+
+# ---- Rules ----------------------------------------------------------------------------------------------------------
+
+# Runs before anything is compiled; quick when nothing is missing.
+setup:
+	@CXX='$(CXX)' tools/deps --quiet
+
+# Two stamps that change only when their content does: compiler, flags and CPU (all is recompiled), and the list of
+# sources (archives and programs are linked again, so that nothing of a deleted file stays in them).
+stamp = @mkdir -p $(@D); { $1; } >$@.new; cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+$(OUT)/flags: setup
+	$(call stamp,echo '$(FLAGS_STAMP)'; $(CXX) --version | head -1; grep -m1 -s ^flags /proc/cpuinfo)
+$(OUT)/sources: setup
+	$(call stamp,echo '$(SOURCES)')
+
+# GCC fuses a * b + c by itself; clang needs to be told.
+$(OUT)/common/kernels/cpu/%.o: private FLAGS += -ffp-contract=fast
+# An exercise that is not solved yet may have unused variables.
+$(EXERCISE_PROGRAMS:%=%.o): private WARN += -Wno-unused -Wno-unused-parameter
+
+$(OUT)/%.o: %.cpp $(OUT)/flags
+	$(call say,c++,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(FLAGS) -MMD -MP -c $< -o $@
+
+$(LIB): $(call obj,$(COMMON))
+%.a: $(OUT)/sources
+	$(call say,ar,$@)
+	$(Q)rm -f $@; ar rcs $@ $(filter %.o,$^)
+
+$(EXERCISE_PROGRAMS): $(OUT)/%: $(OUT)/%.o $(CHAPTER_LIBS) $(LIB)
+$(BENCHES): $(OUT)/bench/%: $(OUT)/tests/bench/%.o $(CHAPTER_LIBS) $(LIB)
+# libFuzzer brings its own main; without it (g++), ours replays files and damages them.
+$(FUZZERS): $(OUT)/fuzz/%: $(OUT)/tests/fuzz/%.o $(CHAPTER_LIBS) $(LIB)
+ifeq ($(BUILD),fuzz)
+$(FUZZERS): private LIBS := -fsanitize=fuzzer
+else
+$(FUZZERS): $(OUT)/tests/fuzz/standalone/main.o
+endif
+
+$(NUMBERS:%=$(OUT)/chapter%) $(SUITE_PROGRAMS) $(EXERCISE_PROGRAMS) $(BENCHES) $(FUZZERS): $(OUT)/sources
+	$(call say,link,$@)
+	@mkdir -p $(@D)
+	$(Q)$(LINK)
+
+.SECONDARY:
+.PHONY: chapters data test test-unit test-scripts exercises-check fuzz fuzzers check bench benches numbers
+.PHONY: format format-check lint tidy notes-check deps clean help setup
+-include $(SOURCES:%.cpp=$(OUT)/%.d)

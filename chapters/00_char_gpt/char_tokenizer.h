@@ -1,0 +1,66 @@
+// char_tokenizer.h - one id per character (Unicode code point), in the order of their code points.
+// Not here: anything learned from the text but its alphabet; that is chapter 01.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/check.h"
+#include "io/utf8.h"
+
+class CharTokenizer {
+  public:
+    CharTokenizer() = default;
+
+    // The alphabet is the set of characters that occur. Tiny Shakespeare has 65.
+    explicit CharTokenizer(std::vector<uint32_t> characters) : alphabet_(std::move(characters)) {
+        std::sort(alphabet_.begin(), alphabet_.end());
+        alphabet_.erase(std::unique(alphabet_.begin(), alphabet_.end()), alphabet_.end());
+    }
+
+    int vocabulary() const { return int(alphabet_.size()); }
+    const std::vector<uint32_t>& alphabet() const { return alphabet_; }
+
+    // -1 for a character that the alphabet lacks.
+    int id_of(uint32_t character) const {
+        const auto found = std::lower_bound(alphabet_.begin(), alphabet_.end(), character);
+        return found != alphabet_.end() && *found == character ? int(found - alphabet_.begin()) : -1;
+    }
+
+    std::vector<int> encode(const std::vector<uint32_t>& characters) const {
+        std::vector<int> ids;
+        ids.reserve(characters.size());
+        for (uint32_t character : characters) ids.push_back(id_of(character));
+        return ids;
+    }
+
+    // Text from the user: every character must be known. `what` names the text in the error.
+    std::vector<int> encode(const std::string& text, const std::string& what) const {
+        const std::vector<uint32_t> characters = utf8::decode(text, what);
+        const std::vector<int> ids = encode(characters);
+        const auto unknown = std::find(ids.begin(), ids.end(), -1);
+        if (unknown != ids.end()) {
+            const uint32_t character = characters[size_t(unknown - ids.begin())];
+            user_error("%s has the character '%s' (U+%04X), which the model has never seen; it knows %d: %s", what.c_str(),
+                       utf8::printable(utf8::encode(character)).c_str(), character, vocabulary(),
+                       utf8::printable(known(80)).c_str());
+        }
+        return ids;
+    }
+
+    std::string decode(const std::vector<int>& ids) const {
+        std::string text;
+        for (int id : ids) utf8::append(&text, alphabet_[size_t(id)]);
+        return text;
+    }
+
+  private:
+    std::string known(size_t most) const {
+        std::string text;
+        for (size_t i = 0; i < alphabet_.size() && i < most; i++) utf8::append(&text, alphabet_[i]);
+        return alphabet_.size() > most ? text + "..." : text;
+    }
+
+    std::vector<uint32_t> alphabet_;  // sorted
+};

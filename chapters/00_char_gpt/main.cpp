@@ -1,0 +1,239 @@
+// main.cpp - chapter 00: a GPT over characters learns Shakespeare. This file is the story of a training run.
+// Not here: the model (gpt.h), the command line (config.cpp), files (run.cpp), the other verbs (verbs.cpp).
+// Build and run: make run-chapter00, or make chapter00 && build/chapter00 train --help
+#include <csignal>
+#include <cstdio>
+#include <unistd.h>
+
+#include <chrono>
+#include <cmath>
+
+#include "chapters/00_char_gpt/config.h"
+#include "chapters/00_char_gpt/model.h"
+#include "chapters/00_char_gpt/run.h"
+#include "chapters/00_char_gpt/verbs.h"
+#include "core/parallel.h"
+#include "io/file.h"
+#include "io/html.h"
+#include "io/machine.h"
+#include "io/progress.h"
+#include "nn/schedule.h"
+
+namespace {
+
+// The first Ctrl-C asks the loop to stop after the step under way; the second does not wait.
+volatile std::sig_atomic_t interrupted = 0;
+
+void on_interrupt(int) {
+    if (interrupted) _exit(130);
+    interrupted = 1;
+}
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+std::string sample_text(Context& ctx, const Gpt& gpt, const CharTokenizer& tokenizer, const Config& config, int64_t step) {
+    Sampler sampler;
+    sampler.random = {config.seed, uint64_t(1) << 61 | uint64_t(step)};
+    const int line_break = tokenizer.id_of('\n');
+    std::vector<int> text;
+    generate(ctx, gpt, {line_break >= 0 ? line_break : 0}, config.sample_tokens, sampler, [&](int id) { text.push_back(id); });
+    return tokenizer.decode(text);
+}
+
+// A loss that is no number: what went wrong first, weights, gradients or an op of the forward pass?
+[[noreturn]] void stop_at_non_finite(Context& ctx, Gpt& gpt, const Batch& batch, int64_t step, const std::string& folder) {
+    std::string culprit;
+    const auto look = [&](const char* what, const float* block) {
+        for (size_t i = 0; i < gpt.params.size() && culprit.empty(); i++)
+            for (int64_t k = 0; k < gpt.params[i].numel() && culprit.empty(); k++)
+                if (!std::isfinite(block[gpt.params.offset(i) + k]))
+                    culprit = format("%s %s, element %lld", what, gpt.params[i].name, static_cast<long long>(k));
+    };
+    look("weight", gpt.params.values());
+    if (culprit.empty()) {
+        ctx.watch_non_finite = true;  // run the step again, slowly, and note the first op whose output is bad
+        forward_backward(ctx, gpt, batch, batch.B);
+        culprit = ctx.first_non_finite;
+    }
+    if (culprit.empty()) look("gradient of", gpt.params.grads());
+    user_error("the loss is not finite at step %lld; first bad tensor: %s\n"
+               "the last good checkpoint is kept in %s; try a smaller --lr, or --clip 1",
+               static_cast<long long>(step), culprit.c_str(), folder.c_str());
+}
+
+void print_config(const Config& config, const Dataset& data, const Gpt& gpt, const Windows& windows,
+                  const std::string& folder) {
+    std::fprintf(stderr, "%s\n%s\n", machine_line().c_str(), compiler_line().c_str());
+    for (const auto& [name, value] : result_options(config)) std::fprintf(stderr, "  %-14s %s\n", name.c_str(), value.c_str());
+    std::fprintf(stderr, "data: %s, %zu characters to train on, %zu held out, %d distinct\n", data.corpus.name.c_str(),
+                 data.train.size(), data.held_out.size(), data.tokenizer.vocabulary());
+    std::fprintf(stderr, "an epoch: %lld windows of %lld, %lld steps, %.0f characters, %.1f passes over the text\n",
+                 static_cast<long long>(windows.count()), static_cast<long long>(config.context),
+                 static_cast<long long>(windows.steps_per_epoch()), double(windows.count()) * double(config.context),
+                 double(windows.count()) * double(config.context) / double(data.train.size()));
+    std::fprintf(stderr, "model: %lld parameters; %d threads; run in %s\n\n", static_cast<long long>(gpt.params.numel()),
+                 config.threads, folder.c_str());
+}
+
+int train(Config config, const std::vector<std::string>& given_flags, const std::string& command) {
+    // ---- configuration and data: everything that can be refused is refused here ----
+    const bool is_resuming = !config.resume.empty();
+    std::unique_ptr<SafetensorsFile> checkpoint;
+    Progression at;
+    if (is_resuming) {
+        checkpoint = std::make_unique<SafetensorsFile>(open_for_resume(config.resume));
+        at = restore_progression(checkpoint->metadata(), checkpoint->path());
+        restore_options(&config, checkpoint->metadata(), given_flags, checkpoint->path());
+    }
+    const Dataset data = load_dataset(config);
+    if (is_resuming && checkpoint->metadata().at("data.hash") != data.hash)
+        user_error("--resume %s: the run was trained on another text (%s, now %s has %s); name its text with --data",
+                   config.resume.c_str(), checkpoint->metadata().at("data.hash").c_str(), data.corpus.name.c_str(),
+                   data.hash.c_str());
+    check_memory(config, data.tokenizer.vocabulary());
+    const std::string folder = is_resuming ? config.resume : new_run_folder(config);
+    if (is_resuming) make_run_folder(folder);
+    if (!data.corpus.warning.empty()) std::fprintf(stderr, "WARNING: %s\n", data.corpus.warning.c_str());
+
+    // ---- context, model, optimiser ----
+    parallel::set_num_threads(config.threads);
+    Context ctx(Device::kCpu);
+    ctx.seed = config.seed;
+    Gpt gpt(ctx.device, model_config(config, data.tokenizer.vocabulary()));
+    AdamWOptions adamw_options;
+    adamw_options.beta2 = config.beta2;
+    adamw_options.weight_decay = config.weight_decay;
+    adamw_options.clip = config.clip;
+    AdamW optimizer(ctx.device, gpt.params, adamw_options);
+    Windows windows(data.train.data(), int64_t(data.train.size()), config.context, config.batch * config.accumulate,
+                    config.seed);
+    const int64_t steps_per_epoch = windows.steps_per_epoch();
+    const int64_t all_epochs = config.epochs * steps_per_epoch;
+    const int64_t planned = config.decay_steps ? config.decay_steps : all_epochs;
+    if (config.max_steps == 0) config.max_steps = planned;
+    const CosineSchedule schedule = {config.lr, config.min_lr, config.warmup, planned};
+
+    if (is_resuming) {
+        load_weights(*checkpoint, gpt.params);
+        load_moments(*checkpoint, gpt.params, optimizer);
+        if (at.step >= config.max_steps) {
+            std::fprintf(stderr, "%s is finished: step %lld of %lld; --max-steps N trains on\n", folder.c_str(),
+                         static_cast<long long>(at.step), static_cast<long long>(config.max_steps));
+            return 0;
+        }
+        if (!config.quiet) std::fprintf(stderr, "resuming at step %lld\n", static_cast<long long>(at.step));
+    } else {
+        gpt.init(init_kind(config), config.seed);
+    }
+
+    const auto save = [&] {
+        save_checkpoint(join_path(folder, kCheckpointName), gpt.params, optimizer, run_metadata(config, data, at));
+    };
+    write_config_json(folder, config, data, gpt.config, gpt.params.numel(), command);
+    RunLog log = is_resuming ? RunLog::resume(join_path(folder, "log.csv"), at.step)
+                             : RunLog::create(join_path(folder, "log.csv"));
+    if (!is_resuming) save();  // a run that is killed in its first seconds can be resumed, too
+    if (!config.quiet) print_config(config, data, gpt, windows, folder);
+    ProgressOptions bar;
+    bar.total = config.max_steps;
+    bar.first = at.step;
+    bar.tokens_per_step = config.batch * config.accumulate * config.context;
+    bar.quiet = config.quiet;
+    Progress progress(bar);
+
+    // ---- the loop ----
+    std::string last_sample;
+    double val_loss = 0, train_loss = 0;
+    while (at.step < config.max_steps && !interrupted) {
+        const auto start = std::chrono::steady_clock::now();
+        const int64_t step = at.step + 1;  // steps count from 1
+        const Batch batch = windows.at(at.step);
+        ctx.step = step;
+
+        gpt.params.zero_grad();
+        const float loss = forward_backward(ctx, gpt, batch, config.batch);
+        const float lr = schedule.at(step);
+        const float grad_norm = std::isfinite(loss) ? optimizer.step(ctx, step, lr) : loss;
+        if (!std::isfinite(grad_norm)) {
+            progress.clear();
+            stop_at_non_finite(ctx, gpt, batch, step, folder);
+        }
+        ctx.end_step();
+
+        at.step = step;
+        at.tokens += batch.B * config.context;
+        at.epoch_loss_sum += double(loss);
+        train_loss = double(loss);
+        const double step_s = seconds_since(start);
+        LogRow row{step, at.tokens, double(loss), double(lr), double(grad_norm), double(batch.B * config.context) / step_s, {}};
+
+        const bool is_last = step == config.max_steps, ends_epoch = step % steps_per_epoch == 0;
+        if (is_last || ends_epoch || (config.eval_every && step % config.eval_every == 0)) {
+            val_loss = held_out_loss(ctx, gpt, data.held_out);
+            row.val_loss = val_loss;
+            progress.print(format("step %lld: held-out loss %.4f", static_cast<long long>(step), val_loss));
+        }
+        log.add(row);
+        if (ends_epoch) {
+            at.epochs.push_back({at.epoch_loss_sum / double(steps_per_epoch), val_loss,
+                                 sample_text(ctx, gpt, data.tokenizer, config, step)});
+            at.epoch_loss_sum = 0;
+            progress.clear();
+            std::printf("Epoch %zu train loss: %.4f val loss: %.4f\n\n%s\n\n", at.epochs.size(), at.epochs.back().train_loss,
+                        val_loss, at.epochs.back().sample.c_str());
+            std::fflush(stdout);
+        }
+        if (is_last || ends_epoch || step % config.checkpoint_every == 0) {
+            log.flush();
+            save();
+        }
+        progress.update(step, format("loss=%.4f", double(loss)));
+    }
+    progress.finish();
+    log.flush();
+
+    // ---- the end: interrupted, or done ----
+    if (interrupted) {
+        save();
+        std::fprintf(stderr, "stopped at step %lld; go on with: chapter00 --resume %s\n", static_cast<long long>(at.step),
+                     folder.c_str());
+        return 130;
+    }
+    if (at.step % steps_per_epoch != 0) {
+        last_sample = sample_text(ctx, gpt, data.tokenizer, config, at.step);
+        std::printf("%s\n\n", last_sample.c_str());
+    }
+    std::printf("Step %lld train loss: %.4f val loss: %.4f\n", static_cast<long long>(at.step), train_loss, val_loss);
+    write_run_report(folder, config, data, gpt.params.numel(), at, val_loss, last_sample, command);
+    if (config.json)
+        std::printf("{\"step\": %lld, \"train_loss\": %.9g, \"val_loss\": %.9g, \"parameters\": %lld, \"run\": %s}\n",
+                    static_cast<long long>(at.step), train_loss, val_loss, static_cast<long long>(gpt.params.numel()),
+                    html::json_string(folder).c_str());
+    if (!config.quiet)
+        std::fprintf(stderr, "checkpoint, log and report are in %s; sample more with: chapter00 sample --checkpoint %s\n",
+                     folder.c_str(), folder.c_str());
+    return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    Config config;
+    std::vector<std::string> given_flags;
+    const std::string verb = parse_command_line(argc, argv, &config, &given_flags);
+    std::string command = "chapter00";
+    for (int i = 1; i < argc; i++) command += std::string(" ") + argv[i];
+
+    if (verb == "train") {
+        std::signal(SIGINT, on_interrupt);
+        std::signal(SIGTERM, on_interrupt);
+        return train(config, given_flags, command);
+    }
+    parallel::set_num_threads(config.threads);
+    if (verb == "sample") run_sample(config);
+    if (verb == "tape") run_tape(config);
+    if (verb == "gradcheck") run_gradcheck(config);
+    return 0;
+}

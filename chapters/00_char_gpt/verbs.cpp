@@ -1,0 +1,150 @@
+// verbs.cpp - sample, tape and gradcheck; see verbs.h.
+#include "chapters/00_char_gpt/verbs.h"
+
+#include <cinttypes>
+#include <cmath>
+#include <cstdio>
+
+#include "chapters/00_char_gpt/model.h"
+#include "chapters/00_char_gpt/run.h"
+#include "io/html.h"
+
+void run_sample(const Config& asked) {
+    const SafetensorsFile file = SafetensorsFile::open(find_checkpoint(asked.checkpoint));
+    const CharTokenizer tokenizer = restore_tokenizer(file.metadata(), file.path());
+    Config config = asked;
+    restore_options(&config, file.metadata(), {}, file.path());
+    config.seed = asked.seed;  // of the draws; the run's own made the weights
+    check_memory(config, tokenizer.vocabulary());
+    Context ctx(Device::kCpu);
+    Gpt gpt(ctx.device, model_config(config, tokenizer.vocabulary()));
+    load_weights(file, gpt.params);
+    if (asked.prompt.empty()) usage_error("--prompt is empty; the model continues a text of at least one character");
+    const std::vector<int> prompt = tokenizer.encode(asked.prompt, "--prompt");
+    if (asked.top_k > tokenizer.vocabulary())
+        usage_error("--top-k %d is outside [1, %d], the model's characters", asked.top_k, tokenizer.vocabulary());
+
+    std::string json;
+    for (int64_t i = 0; i < asked.num_samples; i++) {
+        Sampler sampler;
+        sampler.temperature = asked.temperature;
+        sampler.top_k = asked.top_k;
+        sampler.random = {asked.seed, uint64_t(1) << 60 | uint64_t(i)};
+        std::string text = asked.prompt;
+        if (!asked.json) std::fputs(asked.prompt.c_str(), stdout);
+        generate(ctx, gpt, prompt, asked.tokens, sampler, [&](int id) {
+            const std::string character = tokenizer.decode({id});
+            text += character;
+            if (asked.json) return;
+            std::fputs(character.c_str(), stdout);
+            std::fflush(stdout);
+        });
+        if (!asked.json) std::fputs(i + 1 < asked.num_samples ? "\n---\n" : "\n", stdout);
+        json += (i ? ", " : "") + html::json_string(text);
+    }
+    if (asked.json) std::printf("{\"samples\": [%s]}\n", json.c_str());
+}
+
+namespace {
+
+// A model and one batch of the data, for the verbs that look inside one step.
+struct OneStep {
+    Dataset data;
+    Context ctx;
+    Gpt gpt;
+    Batch batch;
+
+    explicit OneStep(const Config& config)
+        : data(load_dataset(config)),
+          ctx(Device::kCpu),
+          gpt(Device::kCpu, model_config(config, data.tokenizer.vocabulary())) {
+        ctx.seed = config.seed;
+        gpt.init(init_kind(config), config.seed);
+        Windows windows(data.train.data(), int64_t(data.train.size()), config.context, config.batch, config.seed);
+        batch = windows.at(0);
+    }
+
+    Tensor loss() {
+        const int64_t T = gpt.config.T;
+        Tensor inputs = ctx.ids(batch.inputs.data(), {batch.B, T});
+        Tensor targets = ctx.ids(batch.targets.data(), {batch.B, T});
+        return cross_entropy_inplace(ctx, gpt.forward(ctx, inputs), targets, batch.B * T);
+    }
+};
+
+}  // namespace
+
+void run_tape(const Config& config) {
+    check_memory(config, 256);
+    OneStep step(config);
+    step.loss();
+    std::printf("%4s  %-22s %-20s %12s  %s\n", "#", "op", "output", "bytes", "from");
+    size_t bytes = 0;
+    for (size_t i = 0; i < step.ctx.tape.size(); i++) {
+        const Node& node = *step.ctx.tape[i];
+        std::string from;
+        for (const Tensor& input : node.inputs())
+            if (!input.is_null()) from += std::string(from.empty() ? "" : ", ") + input.name + input.shape_text();
+        std::printf("%4zu  %-22s %-20s %12zu  %s\n", i, node.op, node.y.shape_text().c_str(), node.y.bytes(), from.c_str());
+        bytes += node.y.bytes();
+    }
+    std::printf("%zu nodes, %zu bytes of outputs, %zu bytes of arena; backward walks the list from the end\n",
+                step.ctx.tape.size(), bytes, step.ctx.arena.bytes_peak());
+}
+
+void run_gradcheck(const Config& config) {
+    check_memory(config, 256);
+    if (config.dropout > 0) usage_error("gradcheck wants --dropout 0: a loss that draws anew has no difference quotient");
+    OneStep step(config);
+    step.gpt.params.zero_grad();
+    step.ctx.backward(step.loss());
+    step.ctx.end_step();
+
+    // The mean over the batch, summed in double from the rows' losses: float would drown the difference in rounding.
+    const auto loss = [&] {
+        const NoGrad no_grad(step.ctx);
+        const ArenaScope scope(step.ctx);
+        const int64_t N = step.batch.B * step.gpt.config.T;
+        Tensor inputs = step.ctx.ids(step.batch.inputs.data(), {step.batch.B, step.gpt.config.T});
+        Tensor targets = step.ctx.ids(step.batch.targets.data(), {N});
+        Tensor logits = step.gpt.forward(step.ctx, inputs);
+        Tensor losses = step.ctx.make("losses", {N});
+        DISPATCH(step.ctx, cross_entropy_forward, losses.ptr(), logits.ptr(), targets.ptr(), N, logits.last());
+        double sum = 0;
+        for (int64_t i = 0; i < N; i++) sum += double(static_cast<const float*>(losses.ptr())[i]);
+        return sum / double(N);
+    };
+    constexpr int64_t kChecked = 64;  // elements per parameter, spread evenly
+    constexpr double kStep = 1e-2, kTolerance = 1e-2;
+    std::printf("%-28s %-12s %8s %12s %12s  %s\n", "parameter", "shape", "checked", "|gradient|", "|fd-g|/|g|", "");
+    int failures = 0;
+    for (size_t p = 0; p < step.gpt.params.size(); p++) {
+        const Tensor& parameter = step.gpt.params[p];
+        float* values = parameter.ptr();
+        const float* gradient = step.ctx.param_grad(parameter);
+        const int64_t n = parameter.numel(), checked = std::min(n, kChecked);
+        double difference2 = 0, gradient2 = 0;
+        for (int64_t k = 0; k < checked; k++) {
+            const int64_t i = k * n / checked;
+            const float before = values[i];
+            const auto at = [&](double offset) {
+                values[i] = float(double(before) + offset);
+                const double value = loss();
+                values[i] = before;
+                return value;
+            };
+            // fourth-order central differences: the model's curvature is large at first
+            const double fd = (8 * (at(kStep) - at(-kStep)) - (at(2 * kStep) - at(-2 * kStep))) / (12 * kStep);
+            difference2 += (fd - double(gradient[i])) * (fd - double(gradient[i]));
+            gradient2 += double(gradient[i]) * double(gradient[i]);
+        }
+        // A gradient that is zero (a key's bias changes no softmax) is held against the step's own noise.
+        const double norm = std::sqrt(gradient2), error = std::sqrt(difference2) / std::max(norm, 1e-3);
+        const bool ok = error < kTolerance;
+        failures += !ok;
+        std::printf("%-28s %-12s %8" PRId64 " %12.4e %12.2e  %s\n", parameter.name, parameter.shape_text().c_str(),
+                    checked, norm, error, ok ? "ok" : "WRONG");
+    }
+    if (failures > 0) user_error("%d of %zu parameters have a wrong gradient", failures, step.gpt.params.size());
+    std::printf("all %zu parameters agree with finite differences\n", step.gpt.params.size());
+}

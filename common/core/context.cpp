@@ -1,0 +1,141 @@
+// context.cpp - making tensors, gathering gradients, walking the tape; see context.h.
+#include "core/context.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+
+#include "core/check.h"
+
+namespace {
+bool switched_on(const char* variable) {
+    const char* value = std::getenv(variable);
+    return value && *value && std::strcmp(value, "0") != 0;
+}
+}  // namespace
+
+Context::Context(Device device) : device(device), arena(device) {
+    CHECK(has_device(device), "[context] this build has no kernels for %s", device_name(device));
+}
+
+Tensor Context::make(const char* op, std::initializer_list<int64_t> shape, DType dtype) {
+    Tensor t;
+    t.name = op;
+    t.dtype = dtype;
+    CHECK(shape.size() >= 1 && shape.size() <= 4, "[%s] wants 1 to 4 dimensions, got %zu", op, shape.size());
+    for (int64_t size : shape) {
+        CHECK(size > 0, "[%s] wants sizes above 0, got %lld", op, static_cast<long long>(size));
+        t.shape[t.ndim++] = size;
+    }
+    t.memory = arena.allocate(t.bytes());
+    t.stamp = Arena::stamp(t.memory);
+    if (is_recording && dtype != DType::kInt32) t.gradient = new (arena.allocate(sizeof(Gradient))) Gradient;
+    return t;
+}
+
+Tensor Context::make_like(const char* op, const Tensor& x) {
+    switch (x.ndim) {
+        case 1: return make(op, {x.shape[0]}, x.dtype);
+        case 2: return make(op, {x.shape[0], x.shape[1]}, x.dtype);
+        case 3: return make(op, {x.shape[0], x.shape[1], x.shape[2]}, x.dtype);
+        default: return make(op, {x.shape[0], x.shape[1], x.shape[2], x.shape[3]}, x.dtype);
+    }
+}
+
+Pointer Context::grad_of(const Tensor& y) const {
+    CHECK(y.gradient && y.gradient->memory, "[%s] has no gradient yet: backward was called out of order", y.name);
+    return {y.gradient->memory, y.dtype};
+}
+
+GradientTarget Context::grad(const Tensor& x) {
+    CHECK(x.gradient, "[%s] was made without a gradient (under NoGrad?)", x.name);
+    Gradient& g = *x.gradient;
+    if (g.is_parameter) return {{g.memory, DType::kFloat32}, true};
+    const bool accumulate = g.is_written;
+    if (!g.memory) g.memory = arena.allocate(x.bytes());
+    g.is_written = true;
+    return {{g.memory, x.dtype}, accumulate};
+}
+
+float* Context::param_grad(const Tensor& parameter) const {
+    if (parameter.is_null()) return nullptr;
+    CHECK(parameter.gradient && parameter.gradient->is_parameter, "[%s] is no parameter", parameter.name);
+    return static_cast<float*>(parameter.gradient->memory);
+}
+
+Tensor Context::ids(const int* host_ids, std::initializer_list<int64_t> shape) {
+    Tensor t = make("ids", shape, DType::kInt32);
+    std::memcpy(t.memory, host_ids, t.bytes());
+    return t;
+}
+
+float Context::to_host(const Tensor& scalar) const {
+    CHECK_EQ(scalar.numel(), 1);
+    const float* value = scalar.ptr();
+    return *value;
+}
+
+void Context::backward(const Tensor& loss) {
+    CHECK(is_recording, "[backward] nothing was recorded: NoGrad is in force");
+    CHECK(loss.gradient, "[backward] the loss was made without a gradient");
+    // The op that makes a loss knows its own derivative; 1 is all that is passed to it.
+    const GradientTarget dloss = grad(loss);
+    static_cast<float*>(dloss.ptr)[0] = 1.0f;
+    for (auto node = tape.rbegin(); node != tape.rend(); ++node) {
+        Node& n = **node;
+        if (!n.y.gradient || !n.y.gradient->is_written) continue;  // nothing that the loss depends on
+        inspect(n.op, "backward", n.y.gradient->memory, n.y);
+        n.backward(*this);
+        if (n.y.gradient->memory) {
+            arena.recycle(n.y.gradient->memory, n.y.bytes());
+            n.y.gradient->memory = nullptr;
+        }
+    }
+    tape.clear();
+}
+
+void Context::end_step() {
+    tape.clear();
+    arena.rewind({});
+    next_site = 0;
+}
+
+void Context::inspect(const char* op, const char* pass, const void* memory, const Tensor& like) {
+    static const bool trace = switched_on("GPT_TRACE"), stop_at_nan = switched_on("GPT_NAN");
+    if (!(trace || stop_at_nan || watch_non_finite) || like.dtype != DType::kFloat32) return;
+    const float* x = static_cast<const float*>(memory);
+    const int64_t n = like.numel();
+    double sum = 0;
+    float low = INFINITY, high = -INFINITY;
+    for (int64_t i = 0; i < n; i++) {
+        if (!std::isfinite(x[i]) && (stop_at_nan || watch_non_finite)) {
+            const std::string what = format("%s of [%s] %s, element %lld is %g", pass, op, like.shape_text().c_str(),
+                                            static_cast<long long>(i), double(x[i]));
+            if (stop_at_nan) user_error("GPT_NAN: step %lld: %s", static_cast<long long>(step), what.c_str());
+            if (first_non_finite.empty()) first_non_finite = what;
+            return;
+        }
+        sum += double(x[i]);
+        low = std::min(low, x[i]);
+        high = std::max(high, x[i]);
+    }
+    if (trace)
+        std::fprintf(stderr, "%-8s %-22s %-18s min %11.4g  mean %11.4g  max %11.4g\n", pass, op,
+                     like.shape_text().c_str(), double(low), sum / double(n), double(high));
+}
+
+void KernelCall::finish() {
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+    // "h.0.attn.c_attn.weight" of every layer is one row: the layer's number is left out.
+    std::string key = kernel_;
+    if (*ctx_.next_detail_) key += " ";
+    for (const char* c = ctx_.next_detail_; *c; c++)
+        if (*c < '0' || *c > '9') key += *c;
+    Profile::Entry& entry = ctx_.profile->entries[key];
+    entry.seconds += seconds;
+    entry.flops += ctx_.next_flops_;
+    entry.calls++;
+    ctx_.next_flops_ = 0;
+    ctx_.next_detail_ = "";
+}

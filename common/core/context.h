@@ -1,0 +1,154 @@
+// context.h - everything an op needs to know, as its explicit first argument: device, stream, memory, tape, dropout.
+// Two contexts can live side by side; nothing here is global.
+#pragma once
+#include <chrono>
+#include <map>
+#include <string>
+#include <utility>
+
+#include "core/arena.h"
+#include "core/device.h"
+#include "core/rng.h"
+#include "core/tape.h"
+#include "core/tensor.h"
+
+// Time and arithmetic per kernel, gathered when profiling is on (bench --profile).
+struct Profile {
+    struct Entry {
+        double seconds = 0, flops = 0, bytes = 0;
+        int64_t calls = 0;
+    };
+    std::map<std::string, Entry> entries;
+};
+
+// Where a backward writes the gradient of x, and whether it adds to what is there.
+struct GradientTarget {
+    Pointer ptr;
+    bool accumulate;
+};
+
+struct Context {
+    Device device;
+    Stream stream;
+    Arena arena;
+    Tape tape;
+    bool is_recording = true;  // false under NoGrad
+    uint64_t seed = 0;         // of dropout; with `step` it names every mask of a run
+    int64_t step = 0;          // the optimiser step being computed
+    uint64_t next_site = 0;    // dropouts so far in this step
+    Profile* profile = nullptr;
+    bool watch_non_finite = false;  // note the first op whose output or gradient is not finite
+    std::string first_non_finite;
+
+    explicit Context(Device device = Device::kCpu);
+
+    // ---- for ops ----
+    // An activation in the arena; it gets a gradient when the tape is recording.
+    Tensor make(const char* op, std::initializer_list<int64_t> shape, DType dtype = DType::kFloat32);
+    Tensor make_like(const char* op, const Tensor& x);
+    // Appends a node to the tape, or returns null when nothing is recorded. Also the place of GPT_TRACE and GPT_NAN.
+    template <class N>
+    N* record(const char* op, const Tensor& y) {
+        inspect(op, "forward", y.memory, y);
+        if (!is_recording) return nullptr;
+        auto node = std::make_unique<N>();
+        N* raw = node.get();
+        raw->op = op;
+        raw->y = y;
+        tape.push_back(std::move(node));
+        return raw;
+    }
+    // The gradient of a node's output, complete.
+    Pointer grad_of(const Tensor& y) const;
+    // The gradient of an input, to write or to add to.
+    GradientTarget grad(const Tensor& x);
+    // A parameter's gradient, which always adds; null where there is no such parameter.
+    float* param_grad(const Tensor& parameter) const;
+    DropoutMask next_dropout(float p) { return {p, seed, uint64_t(step) << 16 | next_site++}; }
+
+    // ---- for chapters ----
+    // Copies n ids from the host into the arena.
+    Tensor ids(const int* host_ids, std::initializer_list<int64_t> shape);
+    // A float that a kernel left on the device.
+    float to_host(const Tensor& scalar) const;
+    // Fills the gradients of everything the loss depends on. The tape is used up.
+    void backward(const Tensor& loss);
+    // Gives all activations back. Their handles are stale from here on (debug builds refuse them).
+    void end_step();
+
+    // Says what the next DISPATCH computes, for the profile.
+    void work(double flops, const char* detail = "") {
+        if (!profile) return;
+        next_flops_ = flops;
+        next_detail_ = detail;
+    }
+    void inspect(const char* op, const char* pass, const void* memory, const Tensor& like);
+
+  private:
+    friend class KernelCall;
+    double next_flops_ = 0;
+    const char* next_detail_ = "";
+};
+
+// Nothing is recorded while one lives: for sampling and evaluation.
+class NoGrad {
+  public:
+    explicit NoGrad(Context& ctx) : ctx_(ctx), before_(ctx.is_recording) { ctx.is_recording = false; }
+    ~NoGrad() { ctx_.is_recording = before_; }
+    NoGrad(const NoGrad&) = delete;
+    NoGrad& operator=(const NoGrad&) = delete;
+
+  private:
+    Context& ctx_;
+    bool before_;
+};
+
+// Everything allocated while one lives is given back at its end.
+class ArenaScope {
+  public:
+    explicit ArenaScope(Context& ctx) : arena_(ctx.arena), mark_(ctx.arena.mark()) {}
+    ~ArenaScope() { arena_.rewind(mark_); }
+    ArenaScope(const ArenaScope&) = delete;
+    ArenaScope& operator=(const ArenaScope&) = delete;
+
+  private:
+    Arena& arena_;
+    Arena::Mark mark_;
+};
+
+// Memory for one backward() only, given back at its end.
+class Scratch {
+  public:
+    Scratch(Context& ctx, int64_t numel) : arena_(ctx.arena), bytes_(size_t(numel) * sizeof(float)) {
+        memory_ = arena_.allocate(bytes_);
+    }
+    ~Scratch() { arena_.recycle(memory_, bytes_); }
+    Scratch(const Scratch&) = delete;
+    Scratch& operator=(const Scratch&) = delete;
+    Pointer ptr() const { return {memory_, DType::kFloat32}; }
+
+  private:
+    Arena& arena_;
+    size_t bytes_;
+    void* memory_;
+};
+
+// What DISPATCH passes as a kernel's stream: lives as long as the call, and times it when a profile is kept.
+class KernelCall {
+  public:
+    KernelCall(Context& ctx, const char* kernel) : ctx_(ctx), kernel_(kernel) {
+        if (ctx.profile) start_ = std::chrono::steady_clock::now();
+    }
+    ~KernelCall() {
+        if (ctx_.profile) finish();
+    }
+    KernelCall(const KernelCall&) = delete;
+    KernelCall& operator=(const KernelCall&) = delete;
+    operator Stream() const { return ctx_.stream; }
+
+  private:
+    void finish();
+    Context& ctx_;
+    const char* kernel_;
+    std::chrono::steady_clock::time_point start_;
+};

@@ -1,0 +1,150 @@
+// parallel.h - parallel_for over a pool of threads: the only way this code uses more than one core.
+// Not here: OpenMP (it hides races from ThreadSanitizer and spins on busy machines); reductions (a sum split over
+// threads would change with their number: split work over outputs instead).
+// Depends on nothing. The pool is the one object that the whole process shares, as cores are.
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <thread>
+#include <vector>
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
+namespace parallel {
+
+inline void cpu_relax() {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+}
+
+// Number of cores this process may run on (taskset and cgroups' cpusets count, unlike in the machine's total).
+inline int available_cores() {
+#if defined(__linux__)
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set) > 0 ? CPU_COUNT(&set) : 1;
+#endif
+    const unsigned n = std::thread::hardware_concurrency();
+    return n ? int(n) : 1;
+}
+
+// A loop is published as (function, context, count) and a generation number; workers take indices from one counter.
+class Pool {
+  public:
+    ~Pool() { resize(1); }
+
+    int size() const { return int(workers_.size()) + 1; }
+
+    void resize(int threads) {
+        {
+            std::lock_guard<std::mutex> lock(mutex_);
+            stop_ = true;
+            generation_.fetch_add(1);
+        }
+        wake_.notify_all();
+        for (std::thread& worker : workers_) worker.join();
+        workers_.clear();
+        stop_ = false;
+        const uint64_t seen = generation_.load();  // read before the workers start: none may miss the next loop
+        for (int i = 1; i < threads; i++) workers_.emplace_back([this, seen] { work(seen); });
+    }
+
+    using Body = void (*)(void* context, int64_t index);
+
+    void run(int64_t count, Body body, void* context) {
+        // A loop inside a loop, or one with nothing to share, runs where it stands.
+        if (count <= 1 || workers_.empty() || inside_) {
+            for (int64_t i = 0; i < count; i++) body(context, i);
+            return;
+        }
+        body_ = body;
+        context_ = context;
+        count_ = count;
+        next_.store(0, std::memory_order_relaxed);
+        busy_.store(int(workers_.size()), std::memory_order_relaxed);
+        {
+            std::lock_guard<std::mutex> lock(mutex_);  // pairs with the sleeper's check of generation_
+            generation_.fetch_add(1, std::memory_order_release);
+        }
+        if (sleepers_.load() > 0) wake_.notify_all();
+        inside_ = true;
+        take_indices();
+        inside_ = false;
+        for (int spin = 0; busy_.load(std::memory_order_acquire) > 0; spin++)
+            spin < kSpins ? cpu_relax() : std::this_thread::yield();
+    }
+
+  private:
+    // note: about 20 to 50 microseconds; longer than the gap between two kernels, shorter than anything a
+    // neighbour on a shared machine would notice.
+    static constexpr int kSpins = 2000;
+
+    void take_indices() {
+        for (int64_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < count_;) body_(context_, i);
+    }
+
+    void work(uint64_t seen) {
+        inside_ = true;
+        for (;;) {
+            for (int spin = 0; spin < kSpins && generation_.load(std::memory_order_acquire) == seen; spin++) cpu_relax();
+            if (generation_.load(std::memory_order_acquire) == seen) {
+                std::unique_lock<std::mutex> lock(mutex_);
+                sleepers_.fetch_add(1);
+                wake_.wait(lock, [&] { return generation_.load(std::memory_order_acquire) != seen; });
+                sleepers_.fetch_sub(1);
+            }
+            seen = generation_.load(std::memory_order_acquire);
+            if (stop_) return;
+            take_indices();
+            busy_.fetch_sub(1, std::memory_order_release);
+        }
+    }
+
+    std::vector<std::thread> workers_;
+    std::mutex mutex_;
+    std::condition_variable wake_;
+    std::atomic<uint64_t> generation_{0};
+    std::atomic<int64_t> next_{0};
+    std::atomic<int> busy_{0}, sleepers_{0};
+    std::atomic<bool> stop_{false};
+    Body body_ = nullptr;
+    void* context_ = nullptr;
+    int64_t count_ = 0;
+    static inline thread_local bool inside_ = false;
+};
+
+inline Pool& pool() {
+    static Pool the_pool;
+    return the_pool;
+}
+
+inline void set_num_threads(int threads) {
+    if (threads != pool().size()) pool().resize(threads < 1 ? 1 : threads);
+}
+inline int num_threads() { return pool().size(); }
+
+}  // namespace parallel
+
+// Calls body(i) once for every i in [0, count), on the pool's threads, in any order; returns when all are done.
+// Determinism is the caller's: body(i) must write only what belongs to i, and count must not depend on num_threads()
+// wherever the split changes a floating-point sum.
+template <class F>
+void parallel_for(int64_t count, F&& body) {
+    parallel::pool().run(
+        count, [](void* context, int64_t i) { (*static_cast<std::remove_reference_t<F>*>(context))(i); }, (void*)&body);
+}
+
+// Calls body(begin, end) on consecutive ranges of at most `grain` indices that cover [0, count).
+template <class F>
+void parallel_ranges(int64_t count, int64_t grain, F&& body) {
+    const int64_t ranges = (count + grain - 1) / grain;
+    parallel_for(ranges, [&](int64_t r) {
+        const int64_t begin = r * grain;
+        body(begin, begin + grain < count ? begin + grain : count);
+    });
+}

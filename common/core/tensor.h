@@ -1,0 +1,73 @@
+// tensor.h - a handle: where the numbers lie, their shape, their name, and where their gradient is gathered.
+// Copying a Tensor copies the handle. Not here: strides, views, broadcasting, ownership (parameters: nn/parameters.h;
+// activations: the context's arena).
+#pragma once
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <type_traits>
+
+#include "core/arena.h"
+#include "core/check.h"
+#include "core/dtype.h"
+
+// An untyped pointer that remembers its type and refuses to become another.
+struct Pointer {
+    void* memory;
+    DType dtype;
+
+    template <class T>
+    operator T*() const {
+        constexpr DType wanted = DTypeOf<std::remove_const_t<T>>::value;
+        CHECK(dtype == wanted, "[tensor] holds %s, kernel wants %s", dtype_name(dtype), dtype_name(wanted));
+        return static_cast<T*>(memory);
+    }
+};
+
+// Where the gradient of one tensor is gathered; shared by all handles of that tensor.
+struct Gradient {
+    void* memory = nullptr;  // allocated at the first write of a backward pass; a parameter's is always there
+    bool is_written = false;  // activations: the first writer sets, later ones add
+    bool is_parameter = false;  // parameters always add; zero_grad clears
+};
+
+struct Tensor {
+    void* memory = nullptr;
+    Gradient* gradient = nullptr;  // null: no gradient flows here (ids, losses, anything made under NoGrad)
+    const char* name = "";         // a parameter's dotted name, or the op that made it
+    DType dtype = DType::kFloat32;
+    int ndim = 0;
+    int64_t shape[4] = {0, 0, 0, 0};
+    uint64_t stamp = 0;  // debug builds: the arena's stamp at birth; 0 for parameters
+
+    int64_t numel() const {
+        int64_t n = 1;
+        for (int i = 0; i < ndim; i++) n *= shape[i];
+        return n;
+    }
+    size_t bytes() const { return size_t(numel()) * dtype_size(dtype); }
+    int64_t last() const { return shape[ndim - 1]; }  // C of (B,T,C)
+    int64_t rows() const { return numel() / last(); }  // N = B*T of (B,T,C)
+    bool is_null() const { return memory == nullptr; }
+
+    Pointer ptr() const {
+#ifdef GPT_DEBUG
+        CHECK(stamp == 0 || Arena::stamp(memory) == stamp,
+              "[%s] stale tensor: its memory was given back (end_step, ArenaScope) after it was made", name);
+#endif
+        return {memory, dtype};
+    }
+
+    std::string shape_text() const {  // "(64,32,128)"
+        std::string text = "(";
+        for (int i = 0; i < ndim; i++) text += (i ? "," : "") + std::to_string(shape[i]);
+        return text + ")";
+    }
+};
+
+inline bool same_shape(const Tensor& a, const Tensor& b) {
+    if (a.ndim != b.ndim) return false;
+    for (int i = 0; i < a.ndim; i++)
+        if (a.shape[i] != b.shape[i]) return false;
+    return true;
+}

@@ -1,0 +1,192 @@
+// file.cpp - the system calls behind file.h: POSIX, because a stream neither syncs nor says why it failed.
+#include "io/file.h"
+
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <new>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/check.h"
+#include "io/utf8.h"
+
+namespace {
+
+constexpr size_t kBufferBytes = size_t(1) << 20;
+
+// Closes what it holds, also when a test's failure handler throws.
+struct Descriptor {
+    int value;
+    explicit Descriptor(int descriptor) : value(descriptor) {}
+    ~Descriptor() { close(); }
+    Descriptor(const Descriptor&) = delete;
+    Descriptor& operator=(const Descriptor&) = delete;
+    int close() {
+        const int result = value >= 0 ? ::close(value) : 0;
+        value = -1;
+        return result;
+    }
+};
+
+// Removes the temporary file unless it became the real one.
+struct TemporaryFile {
+    std::string path;
+    bool is_renamed = false;
+    ~TemporaryFile() {
+        if (!is_renamed) ::unlink(path.c_str());
+    }
+};
+
+std::string parent_of(const std::string& path) {
+    const size_t slash = path.find_last_of('/');
+    if (slash == std::string::npos) return ".";
+    return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+}  // namespace
+
+bool file_exists(const std::string& path) {
+    struct stat status;
+    return ::stat(path.c_str(), &status) == 0 && !S_ISDIR(status.st_mode);
+}
+
+bool folder_exists(const std::string& path) {
+    struct stat status;
+    return ::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+std::string join_path(const std::string& folder, const std::string& name) {
+    if (folder.empty()) return name;
+    return folder.back() == '/' ? folder + name : folder + "/" + name;
+}
+
+// ---- Reading --------------------------------------------------------------------------------------------------------
+
+std::string read_file(const std::string& path) {
+    const std::string shown = utf8::printable(path);
+    Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (file.value < 0) user_error("cannot read %s: %s", shown.c_str(), std::strerror(errno));
+    struct stat status;
+    if (::fstat(file.value, &status) != 0) user_error("cannot read %s: %s", shown.c_str(), std::strerror(errno));
+    if (S_ISDIR(status.st_mode)) user_error("cannot read %s: it is a folder, not a file", shown.c_str());
+
+    // note: the size is a first guess only. A pipe and the files of /proc say 0, and a file may grow.
+    std::string bytes;
+    size_t count = 0;
+    try {
+        bytes.resize(status.st_size > 0 ? size_t(status.st_size) + 1 : kBufferBytes);
+        for (;;) {
+            if (count == bytes.size()) bytes.resize(bytes.size() * 2);
+            const ssize_t got = ::read(file.value, &bytes[count], bytes.size() - count);
+            if (got < 0 && errno == EINTR) continue;
+            if (got < 0) user_error("cannot read %s: %s", shown.c_str(), std::strerror(errno));
+            if (got == 0) break;
+            count += size_t(got);
+        }
+    } catch (const std::bad_alloc&) {
+        user_error("cannot read %s: its %lld bytes do not fit into memory", shown.c_str(), (long long)(status.st_size));
+    }
+    bytes.resize(count);
+    return bytes;
+}
+
+// ---- Writing --------------------------------------------------------------------------------------------------------
+
+FileWriter::FileWriter(int descriptor, std::string path, std::string temporary_path)
+    : descriptor_(descriptor), path_(std::move(path)), temporary_path_(std::move(temporary_path)) {}
+
+void FileWriter::write(const void* bytes, size_t count) {
+    const char* from = static_cast<const char*>(bytes);
+    if (buffer_.size() + count > kBufferBytes) flush();
+    if (count >= kBufferBytes)
+        write_through(from, count);
+    else
+        buffer_.append(from, count);
+}
+
+void FileWriter::flush() {
+    write_through(buffer_.data(), buffer_.size());
+    buffer_.clear();
+}
+
+void FileWriter::write_through(const char* bytes, size_t count) {
+    while (count > 0) {
+        const ssize_t written = ::write(descriptor_, bytes, count);
+        if (written < 0 && errno == EINTR) continue;
+        if (written <= 0) fail_with_errno("write");
+        bytes += written;
+        count -= size_t(written);
+    }
+}
+
+void FileWriter::fail_with_errno(const char* doing) {
+    const int reason = errno;
+    // note: here, and not in a destructor, because user_error ends the program without running any.
+    ::unlink(temporary_path_.c_str());
+    user_error("cannot %s %s: %s", doing, utf8::printable(path_).c_str(), std::strerror(reason));
+}
+
+void write_file_atomically(const std::string& path, const std::function<void(FileWriter&)>& write) {
+    // note: always the same temporary name, so that killed runs leave at most one file behind, and the next write takes it.
+    TemporaryFile temporary{path + ".tmp"};
+    ::unlink(temporary.path.c_str());
+    Descriptor file(::open(temporary.path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+    FileWriter writer(file.value, path, temporary.path);
+    if (file.value < 0) {
+        temporary.is_renamed = true;  // nothing of ours to remove
+        user_error("cannot write %s: %s", utf8::printable(path).c_str(), std::strerror(errno));
+    }
+
+    write(writer);
+    writer.flush();
+
+    // subtle: without this sync a power cut may keep the new name and lose the bytes behind it.
+    if (::fsync(file.value) != 0 && errno != EINVAL) writer.fail_with_errno("write");
+
+    // Two runs in one folder would rename each other's unfinished file.
+    struct stat ours, named;
+    const bool is_ours = ::fstat(file.value, &ours) == 0 && ::lstat(temporary.path.c_str(), &named) == 0 &&
+                         ours.st_ino == named.st_ino && ours.st_dev == named.st_dev;
+    if (!is_ours) {
+        temporary.is_renamed = true;
+        user_error("cannot write %s: another process is writing it", utf8::printable(path).c_str());
+    }
+    if (file.close() != 0) writer.fail_with_errno("write");
+    if (::rename(temporary.path.c_str(), path.c_str()) != 0) writer.fail_with_errno("replace");
+    temporary.is_renamed = true;
+
+    // The name itself lies in the folder. Some file systems cannot sync one; then the rename is as safe as they make it.
+    Descriptor folder(::open(parent_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (folder.value >= 0) ::fsync(folder.value);
+}
+
+void write_file_atomically(const std::string& path, const std::string& bytes) {
+    write_file_atomically(path, [&](FileWriter& writer) { writer.write(bytes); });
+}
+
+// ---- Folders --------------------------------------------------------------------------------------------------------
+
+void make_run_folder(const std::string& path) {
+    const std::string shown = utf8::printable(path);
+    if (path.empty()) user_error("cannot make a folder without a name");
+    for (size_t end = 1; end <= path.size(); end++) {
+        if (end < path.size() && path[end] != '/') continue;
+        const std::string part = path.substr(0, end);
+        if (folder_exists(part)) continue;
+        // note: somebody else may make it at the same moment, and that is as good.
+        if (::mkdir(part.c_str(), 0777) != 0 && !folder_exists(part)) {
+            const int reason = file_exists(part) ? ENOTDIR : errno;
+            user_error("cannot make the folder %s: %s: %s", shown.c_str(), utf8::printable(part).c_str(),
+                       std::strerror(reason));
+        }
+    }
+    // note: permission bits do not tell (read-only and full disks, root), a file does.
+    const std::string probe = join_path(path, ".probe.tmp");
+    ::unlink(probe.c_str());
+    Descriptor file(::open(probe.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+    const bool is_written = file.value >= 0 && ::write(file.value, "probe\n", 6) == 6;
+    const int reason = errno;
+    if (file.value >= 0) ::unlink(probe.c_str());
+    if (!is_written) user_error("cannot write to the folder %s: %s", shown.c_str(), std::strerror(reason));
+}

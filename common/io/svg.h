@@ -1,0 +1,32 @@
+// svg.h - line charts as SVG text, for pages that html.h makes (they use its colour variables).
+// Not here: interaction, other kinds of charts. A long curve is thinned: a line through the means of its pieces in front
+// of a pale band from their minima to their maxima.
+#pragma once
+#include <string>
+#include <vector>
+
+namespace svg {
+
+struct Series {
+    std::string name;          // for the legend
+    std::vector<double> x, y;  // of equal length, x ascending; points that are not finite are left out
+    bool has_dots = false;     // for a few points worth seeing one by one
+};
+
+struct LineChart {
+    std::string id;  // unique on the page, letters and digits: the text alternative needs it
+    std::string title, x_label, y_label;
+    std::vector<Series> series;  // at most six are told apart by colour
+    bool log_x = false;
+    bool from_zero = false;      // the y axis begins at 0
+    int width = 760, height = 340;
+    int max_points = 400;        // per series
+};
+
+// An <svg> element with a title, a description in words (first, last and lowest value of each series), axes, legend.
+std::string line_chart(const LineChart& chart);
+
+// Round numbers that cover [low, high] in about `count` steps, ascending; for axes.
+std::vector<double> ticks(double low, double high, int count);
+
+}  // namespace svg

@@ -1,0 +1,46 @@
+// adamw.cpp - the optimiser's step over a flat block, and the squared norm that clipping needs.
+// Source: Loshchilov and Hutter 2019, algorithm 2; Kingma and Ba 2015, section 2 (bias correction).
+#include <cmath>
+#include <vector>
+
+#include "core/parallel.h"
+#include "kernels/kernels.h"
+
+namespace {
+constexpr int64_t kGrain = 1 << 14;
+}
+
+// Sums of squares of fixed ranges, in double, added in order.
+void cpu::squared_norm(double* sum, const float* x, int64_t n, Stream) {
+    static thread_local std::vector<double> range_sums;
+    range_sums.assign(size_t((n + kGrain - 1) / kGrain), 0.0);
+    double* const sums = range_sums.data();
+    parallel_ranges(n, kGrain, [&](int64_t begin, int64_t end) {
+        // Eight sums side by side: one alone would wait for each addition before the next.
+        double lane[8] = {};
+        int64_t i = begin;
+        for (; i + 8 <= end; i += 8)
+            for (int k = 0; k < 8; k++) lane[k] += double(x[i + k]) * double(x[i + k]);
+        for (; i < end; i++) lane[0] += double(x[i]) * double(x[i]);
+        double total = 0;
+        for (double part : lane) total += part;
+        sums[begin / kGrain] = total;
+    });
+    for (double part : range_sums) *sum += part;
+}
+
+void cpu::adamw(float* params, float* m, float* v, const float* grads, int64_t n, float lr, float beta1, float beta2,
+                float eps, float weight_decay, float grad_scale, int64_t step, Stream) {
+    // m / (1 - beta1^step) and v / (1 - beta2^step), with the divisions taken out of the loop
+    const float correction1 = float(1.0 - std::pow(double(beta1), double(step)));
+    const float correction2 = float(1.0 - std::pow(double(beta2), double(step)));
+    const float step_size = lr / correction1, v_scale = 1.0f / std::sqrt(correction2), keep = 1.0f - lr * weight_decay;
+    parallel_ranges(n, kGrain, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; i++) {
+            const float g = grads[i] * grad_scale;
+            m[i] = beta1 * m[i] + (1.0f - beta1) * g;
+            v[i] = beta2 * v[i] + (1.0f - beta2) * g * g;
+            params[i] = params[i] * keep - step_size * m[i] / (std::sqrt(v[i]) * v_scale + eps);
+        }
+    });
+}

@@ -1,0 +1,62 @@
+// adamw.h - the optimiser: clip by global norm, one AdamW step over the flat block. zero_grad is the caller's.
+// Source: Loshchilov and Hutter 2019, algorithm 2; clipping: Pascanu, Mikolov, Bengio 2013, algorithm 1.
+#pragma once
+#include <cmath>
+
+#include "core/context.h"
+#include "kernels/kernels.h"
+#include "nn/parameters.h"
+
+struct AdamWOptions {
+    float beta1 = 0.9f, beta2 = 0.999f, eps = 1e-8f;
+    float weight_decay = 0.01f;
+    bool decay_vectors = true;  // PyTorch's default decays biases and LayerNorm too; GPT-2's recipe does not
+    float clip = 0;             // largest global norm of the gradients; 0 means no clipping
+};
+
+class AdamW {
+  public:
+    AdamW(Device device, Parameters& params, const AdamWOptions& options)
+        : params_(params), options_(options), device_(device) {
+        m_ = static_cast<float*>(device_alloc(device_, bytes()));
+        v_ = static_cast<float*>(device_alloc(device_, bytes()));
+    }
+    ~AdamW() {
+        device_free(device_, m_, bytes());
+        device_free(device_, v_, bytes());
+    }
+    AdamW(const AdamW&) = delete;
+    AdamW& operator=(const AdamW&) = delete;
+
+    // step counts from 1. Returns the gradients' global norm, before clipping; not finite when a gradient is not, and
+    // then nothing has been changed.
+    float step(Context& ctx, int64_t step, float lr) {
+        double squares = 0;
+        DISPATCH(ctx, squared_norm, &squares, params_.grads(), params_.count());
+        const float norm = float(std::sqrt(squares));
+        if (!std::isfinite(norm)) return norm;
+        const float scale = options_.clip > 0 && norm > options_.clip ? options_.clip / norm : 1.0f;
+        const int64_t decayed = options_.decay_vectors ? params_.count() : params_.matrix_count();
+        update(ctx, 0, decayed, options_.weight_decay, scale, step, lr);
+        update(ctx, decayed, params_.count() - decayed, 0.0f, scale, step, lr);
+        return norm;
+    }
+
+    float* m() { return m_; }
+    float* v() { return v_; }
+
+  private:
+    size_t bytes() const { return size_t(params_.count()) * sizeof(float); }
+
+    void update(Context& ctx, int64_t begin, int64_t n, float weight_decay, float scale, int64_t step, float lr) {
+        if (n == 0) return;
+        DISPATCH(ctx, adamw, params_.values() + begin, m_ + begin, v_ + begin, params_.grads() + begin, n, lr,
+                 options_.beta1, options_.beta2, options_.eps, weight_decay, scale, step);
+    }
+
+    Parameters& params_;
+    AdamWOptions options_;
+    Device device_;
+    float* m_ = nullptr;  // first moments, laid out as the parameters are
+    float* v_ = nullptr;  // second moments
+};

@@ -1,0 +1,44 @@
+// checkpoint.h - the whole state of a training run in one safetensors file: weights under their names, AdamW's moments
+// as optimizer.m.NAME and optimizer.v.NAME, and the chapter's own metadata (step, options, data).
+// Not here: what the metadata means; each chapter's main.cpp decides that.
+#pragma once
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "io/safetensors.h"
+#include "nn/adamw.h"
+#include "nn/parameters.h"
+
+constexpr const char* kCheckpointName = "checkpoint.safetensors";
+
+// Written to a temporary name, synced, renamed: at any moment the file is the old one or the new one.
+inline void save_checkpoint(const std::string& path, Parameters& params, AdamW& optimizer,
+                            const std::vector<std::pair<std::string, std::string>>& metadata) {
+    std::vector<TensorInfo> tensors;
+    const auto add = [&](const std::string& prefix, const float* block) {
+        for (size_t i = 0; i < params.size(); i++)
+            tensors.push_back({prefix + params[i].name, DType::kFloat32,
+                               {params[i].shape, params[i].shape + params[i].ndim}, block + params.offset(i)});
+    };
+    add("", params.values());
+    add("optimizer.m.", optimizer.m());
+    add("optimizer.v.", optimizer.v());
+    write_safetensors(path, tensors, metadata);
+}
+
+// Reads one block of tensors; a missing one or one of another shape is a user_error that names it.
+inline void load_block(const SafetensorsFile& file, const std::string& prefix, const Parameters& params, float* block) {
+    for (size_t i = 0; i < params.size(); i++)
+        file.read_floats(prefix + params[i].name, {params[i].shape, params[i].shape + params[i].ndim},
+                         block + params.offset(i));
+}
+
+inline void load_weights(const SafetensorsFile& file, Parameters& params) {
+    load_block(file, "", params, params.values());
+}
+
+inline void load_moments(const SafetensorsFile& file, Parameters& params, AdamW& optimizer) {
+    load_block(file, "optimizer.m.", params, optimizer.m());
+    load_block(file, "optimizer.v.", params, optimizer.v());
+}

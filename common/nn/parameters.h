@@ -1,0 +1,86 @@
+// parameters.h - all weights of a model in one flat block, their gradients in another: one AdamW call, one clearing,
+// one write to disk, and later one all-reduce.
+// Matrices come first and vectors (biases, LayerNorm) behind them, so that weight decay on matrices only is one range.
+#pragma once
+#include <cstring>
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "core/check.h"
+#include "core/device.h"
+#include "core/tensor.h"
+
+class Parameters {
+  public:
+    explicit Parameters(Device device) : device_(device) {}
+    ~Parameters() { release(); }
+    Parameters(const Parameters&) = delete;
+    Parameters& operator=(const Parameters&) = delete;
+
+    // First every parameter is declared; `slot` becomes its handle and must stay where it is. Then allocate() once.
+    void declare(const std::string& name, std::initializer_list<int64_t> shape, Tensor* slot) {
+        CHECK(!values_, "[parameters] %s declared after allocate()", name.c_str());
+        names_.push_back(name);
+        slot->name = names_.back().c_str();
+        slot->ndim = 0;
+        for (int64_t size : shape) slot->shape[slot->ndim++] = size;
+        slots_.push_back(slot);
+    }
+
+    void allocate() {
+        CHECK(!values_, "[parameters] allocated twice");
+        gradients_.resize(slots_.size());
+        offsets_.resize(slots_.size());
+        count_ = 0;
+        for (bool matrices : {true, false}) {
+            for (size_t i = 0; i < slots_.size(); i++) {
+                if ((slots_[i]->ndim >= 2) != matrices) continue;
+                offsets_[i] = count_;
+                count_ += (slots_[i]->numel() + kAlign - 1) / kAlign * kAlign;  // padding stays 0 for ever
+            }
+            if (matrices) matrix_count_ = count_;
+        }
+        values_ = static_cast<float*>(device_alloc(device_, size_t(count_) * sizeof(float)));
+        grads_ = static_cast<float*>(device_alloc(device_, size_t(count_) * sizeof(float)));
+        for (size_t i = 0; i < slots_.size(); i++) {
+            gradients_[i] = {grads_ + offsets_[i], true, true};
+            slots_[i]->memory = values_ + offsets_[i];
+            slots_[i]->gradient = &gradients_[i];
+        }
+    }
+
+    void zero_grad() { std::memset(grads_, 0, size_t(count_) * sizeof(float)); }
+
+    // In the order of their declaration.
+    size_t size() const { return slots_.size(); }
+    const Tensor& operator[](size_t i) const { return *slots_[i]; }
+    int64_t offset(size_t i) const { return offsets_[i]; }
+
+    float* values() { return values_; }
+    float* grads() { return grads_; }
+    int64_t count() const { return count_; }                // floats in the block, padding included
+    int64_t matrix_count() const { return matrix_count_; }  // floats in its first part, the matrices
+    int64_t numel() const {                                 // weights of the model, padding left out
+        int64_t n = 0;
+        for (const Tensor* slot : slots_) n += slot->numel();
+        return n;
+    }
+
+  private:
+    static constexpr int64_t kAlign = 16;  // floats: a cache line
+
+    void release() {
+        device_free(device_, values_, size_t(count_) * sizeof(float));
+        device_free(device_, grads_, size_t(count_) * sizeof(float));
+    }
+
+    Device device_;
+    std::deque<std::string> names_;  // a deque: the handles point into it
+    std::vector<Tensor*> slots_;
+    std::vector<Gradient> gradients_;
+    std::vector<int64_t> offsets_;
+    float* values_ = nullptr;
+    float* grads_ = nullptr;
+    int64_t count_ = 0, matrix_count_ = 0;
+};

@@ -1,0 +1,62 @@
+// ops.h - the operations that chapters are written in: check shapes, allocate, call the kernel, record the node.
+// Each lives in a file of its own next to its backward. Fused ops say what they are equal to; tests hold them to it.
+// Not here: broadcasting, dtype promotion, moves between devices. Nothing happens that a call does not name.
+#pragma once
+#include "core/context.h"
+#include "kernels/kernels.h"
+
+// y = x weight^T + bias. The layout of weight is PyTorch's nn.Linear: (out, in).
+struct Linear {
+    Tensor weight;  // (OC,IC)
+    Tensor bias;    // (OC), or null
+};
+
+struct LayerNorm {
+    Tensor weight;  // (C)
+    Tensor bias;    // (C)
+};
+
+// wte[ids] + wpe[position].                        ids (B,T) int32, wte (V,C), wpe (>=T,C) -> (B,T,C)
+Tensor embedding(Context& ctx, const Tensor& ids, const Tensor& wte, const Tensor& wpe);
+
+// Each row to mean 0 and variance 1, then scaled and shifted.                      (..,C) -> (..,C)
+Tensor layernorm(Context& ctx, const Tensor& x, const LayerNorm& ln);
+
+// x weight^T + bias.                                                              (..,IC) -> (..,OC)
+Tensor linear(Context& ctx, const Tensor& x, const Linear& w);
+
+// residual + linear(x): the way back into the residual stream, fused.  (..,IC), (..,OC) -> (..,OC)
+Tensor linear_residual(Context& ctx, const Tensor& x, const Linear& w, const Tensor& residual);
+
+// Elementwise activations.                                                         any shape
+Tensor gelu(Context& ctx, const Tensor& x);
+Tensor relu(Context& ctx, const Tensor& x);
+Tensor activation(Context& ctx, const Tensor& x, Activation kind);
+
+// residual + linear(activation(linear(x, c_fc)), c_proj): the whole MLP, fused; residual may be a null Tensor.
+//                                                                       (..,C), (..,C) -> (..,C)
+Tensor mlp(Context& ctx, const Tensor& x, const Linear& c_fc, const Linear& c_proj, Activation kind,
+           const Tensor& residual);
+
+// a + b.                                                                           any shape
+Tensor add(Context& ctx, const Tensor& a, const Tensor& b);
+
+// Zeroes each element with probability p and scales the rest by 1/(1-p); x itself when p is 0.   any shape
+Tensor dropout(Context& ctx, const Tensor& x, float p);
+
+// Causal multi-head self-attention.                               (B,T,3*NH*HS) -> (B,T,NH*HS)
+// p: dropout of the attention probabilities.
+Tensor attention(Context& ctx, const Tensor& qkv, int64_t NH, float p);
+
+// Mean nats per counted token.                         logits (..,V), targets (..) int32 -> (1)
+// counted: how many targets are not kIgnore, as count_targets() says on the host.
+// loss_scale: multiplies the gradient, not the loss; 1 / number of micro-batches that are accumulated.
+Tensor cross_entropy(Context& ctx, const Tensor& logits, const Tensor& targets, int64_t counted,
+                     float loss_scale = 1.0f);
+
+// The same, but the forward pass overwrites logits by their own gradient: one (N,V) buffer instead of two.
+Tensor cross_entropy_inplace(Context& ctx, const Tensor& logits, const Tensor& targets, int64_t counted,
+                             float loss_scale = 1.0f);
+
+// Number of targets that are not kIgnore.
+int64_t count_targets(const int* targets, int64_t n);

@@ -1,0 +1,252 @@
+// test_gemm.cpp - the matrix multiply and the kernels around it, against plain loops in double precision.
+#include <cmath>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "core/parallel.h"
+#include "core/rng.h"
+#include "kernels/cpu/gemm.h"
+#include "kernels/kernels.h"
+#include "tests/support/allclose.h"
+#include "tests/support/catch.h"
+#include "tests/support/throwing_failures.h"
+
+namespace {
+
+// Floats in [-1, 1), different for each stream.
+std::vector<float> random_floats(int64_t n, uint64_t stream) {
+    std::vector<float> x(n);
+    RandomStream random{1, stream};
+    for (float& value : x) value = 2 * random.next_uniform() - 1;
+    return x;
+}
+
+// Rounding of a float sum of K products of numbers below 1: grows like sqrt(K), a factor of some ten above it.
+double tolerance(int64_t K) { return 1e-6 * (4 + std::sqrt(double(K))); }
+
+struct Sizes {
+    int64_t M, N, K;
+    std::string text() const { return format("M=%lld N=%lld K=%lld", (long long)M, (long long)N, (long long)K); }
+};
+
+// 1, odd, below and above a tile and a vector, not multiples of them, more than one block of k and of rows.
+const std::vector<Sizes> kSizes = {
+    {1, 1, 1},    {1, 65, 128},  {2, 3, 5},     {5, 48, 7},     {6, 16, 8},    {7, 17, 9},   {8, 96, 1},    {13, 1, 31},
+    {65, 65, 65}, {64, 192, 64}, {97, 33, 300}, {101, 50, 769}, {16, 768, 33}, {768, 16, 7}, {48, 49, 2049}, {200, 7, 400},
+};
+
+// Element (i,j) of a b in double.
+double product_at(const std::vector<float>& a, const std::vector<float>& b, Sizes s, bool trans_a, bool trans_b,
+                  int64_t i, int64_t j) {
+    double sum = 0;
+    for (int64_t k = 0; k < s.K; k++)
+        sum += double(a[trans_a ? k * s.M + i : i * s.K + k]) * double(b[trans_b ? j * s.K + k : k * s.N + j]);
+    return sum;
+}
+
+std::vector<double> plain_product(const std::vector<float>& a, const std::vector<float>& b, Sizes s, bool trans_a,
+                                  bool trans_b) {
+    std::vector<double> c(s.M * s.N);
+    for (int64_t i = 0; i < s.M; i++)
+        for (int64_t j = 0; j < s.N; j++) c[i * s.N + j] = product_at(a, b, s, trans_a, trans_b, i, j);
+    return c;
+}
+
+struct Threads {  // for the life of a scope
+    explicit Threads(int n) : before(parallel::num_threads()) { parallel::set_num_threads(n); }
+    ~Threads() { parallel::set_num_threads(before); }
+    int before;
+};
+
+void require_close(const std::string& op, Sizes s, const std::vector<float>& got, const std::vector<double>& want) {
+    REQUIRE(got.size() == want.size());
+    REQUIRE(allclose(op, s.text(), got.data(), want.data(), int64_t(got.size()), 1e-5, tolerance(s.K)) == "");
+}
+
+double activation_of(double x, Activation activation) {
+    return activation == Activation::kGelu ? 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)))
+                                           : std::max(x, 0.0);
+}
+
+double activation_derivative(double x, Activation activation) {
+    if (activation == Activation::kRelu) return x > 0 ? 1 : 0;
+    const double slope = std::sqrt(2 / M_PI), t = std::tanh(slope * (x + 0.044715 * x * x * x));
+    return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * slope * (1 + 3 * 0.044715 * x * x);
+}
+
+}  // namespace
+
+TEST_CASE("gemm equals plain loops", "[cpu]") {
+    const Sizes s = GENERATE(from_range(kSizes));
+    const bool trans_a = GENERATE(false, true), trans_b = GENERATE(false, true);
+    Threads two(2);
+    CAPTURE(s.M, s.N, s.K, trans_a, trans_b);
+    const std::vector<float> a = random_floats(s.M * s.K, 1), b = random_floats(s.K * s.N, 2);
+    const std::vector<float> bias = random_floats(s.N, 3), before = random_floats(s.M * s.N, 4);
+    const std::vector<double> product = plain_product(a, b, s, trans_a, trans_b);
+
+    std::vector<float> out(s.M * s.N, NAN);  // NAN: overwritten, not added to
+    cpu::gemm(out.data(), a.data(), b.data(), nullptr, s.M, s.N, s.K, trans_a, trans_b, false, {});
+    require_close("gemm", s, out, product);
+
+    std::vector<double> want = product;
+    for (int64_t i = 0; i < s.M * s.N; i++) want[i] += bias[i % s.N];
+    std::fill(out.begin(), out.end(), NAN);
+    cpu::gemm(out.data(), a.data(), b.data(), bias.data(), s.M, s.N, s.K, trans_a, trans_b, false, {});
+    require_close("gemm + bias", s, out, want);
+
+    want = product;
+    for (int64_t i = 0; i < s.M * s.N; i++) want[i] += before[i];
+    out = before;
+    cpu::gemm(out.data(), a.data(), b.data(), nullptr, s.M, s.N, s.K, trans_a, trans_b, true, {});
+    require_close("gemm, accumulated", s, out, want);
+}
+
+TEST_CASE("gemm of real sizes, at sampled elements", "[cpu]") {
+    // (M,N,K) of a forward of the (a) and (b) models, of a weight gradient, and one whose b is packed in several chunks
+    const Sizes s = GENERATE(Sizes{4096, 384, 128}, Sizes{1152, 384, 4096}, Sizes{130, 6100, 900}, Sizes{70, 768, 5000});
+    const bool trans_a = s.K == 4096, trans_b = GENERATE(false, true);
+    CAPTURE(s.M, s.N, s.K, trans_b);
+    Threads two(2);
+    const std::vector<float> a = random_floats(s.M * s.K, 1), b = random_floats(s.K * s.N, 2);
+    std::vector<float> out(s.M * s.N, NAN);
+    cpu::gemm(out.data(), a.data(), b.data(), nullptr, s.M, s.N, s.K, trans_a, trans_b, false, {});
+    RandomStream random{1, 9};
+    std::vector<float> got;
+    std::vector<double> want;
+    for (int sample = 0; sample < 500; sample++) {
+        const int64_t i = random.next_below(uint32_t(s.M)), j = random.next_below(uint32_t(s.N));
+        got.push_back(out[i * s.N + j]);
+        want.push_back(product_at(a, b, s, trans_a, trans_b, i, j));
+    }
+    require_close("gemm", s, got, want);
+    for (float x : out) REQUIRE(std::isfinite(x));
+}
+
+TEST_CASE("gemm of nothing", "[cpu]") {
+    std::vector<float> out = {1, 2, 3, 4, 5, 6}, bias = {7, 8, 9};
+    cpu::gemm(out.data(), nullptr, nullptr, nullptr, 0, 3, 4, false, false, false, {});
+    cpu::gemm(out.data(), nullptr, nullptr, nullptr, 3, 0, 4, false, false, false, {});
+    cpu::gemm(out.data(), nullptr, nullptr, nullptr, 2, 3, 0, false, false, true, {});
+    REQUIRE(out == std::vector<float>{1, 2, 3, 4, 5, 6});
+    cpu::gemm(out.data(), nullptr, nullptr, bias.data(), 2, 3, 0, false, true, false, {});  // an empty sum is 0
+    REQUIRE(out == std::vector<float>{7, 8, 9, 7, 8, 9});
+}
+
+TEST_CASE("gemm refuses a bias when it accumulates", "[cpu]") {
+    ThrowingFailures throwing;
+    float x = 1;
+    REQUIRE_THROWS_WITH(cpu::gemm(&x, &x, &x, &x, 1, 1, 1, false, false, true, {}), contains("[gemm]"));
+}
+
+TEST_CASE("linear_residual_forward equals plain loops, in place too", "[cpu]") {
+    const Sizes s = GENERATE(from_range(kSizes));
+    CAPTURE(s.M, s.N, s.K);
+    Threads two(2);
+    const std::vector<float> inp = random_floats(s.M * s.K, 1), weight = random_floats(s.K * s.N, 2);
+    const std::vector<float> bias = random_floats(s.N, 3), residual = random_floats(s.M * s.N, 4);
+    std::vector<double> want = plain_product(inp, weight, s, false, true);
+    for (int64_t i = 0; i < s.M * s.N; i++) want[i] += double(residual[i]) + bias[i % s.N];
+
+    std::vector<float> out(s.M * s.N, NAN);
+    cpu::linear_residual_forward(out.data(), inp.data(), weight.data(), bias.data(), residual.data(), s.M, s.K, s.N, {});
+    require_close("linear_residual_forward", s, out, want);
+
+    std::vector<float> in_place = residual;
+    cpu::linear_residual_forward(in_place.data(), inp.data(), weight.data(), bias.data(), in_place.data(), s.M, s.K, s.N,
+                                 {});
+    REQUIRE(in_place == out);
+}
+
+TEST_CASE("linear_activation equals plain loops, and the two steps that it fuses", "[cpu]") {
+    const Sizes s = GENERATE(from_range(kSizes));
+    const Activation activation = GENERATE(Activation::kGelu, Activation::kRelu);
+    CAPTURE(s.M, s.N, s.K, int(activation));
+    Threads two(2);
+    const std::vector<float> inp = random_floats(s.M * s.K, 1), weight = random_floats(s.K * s.N, 2);
+    const std::vector<float> bias = random_floats(s.N, 3);
+
+    std::vector<float> out(s.M * s.N, NAN), pre(s.M * s.N, NAN), unfused(s.M * s.N, NAN);
+    cpu::linear_activation_forward(out.data(), pre.data(), inp.data(), weight.data(), bias.data(), s.M, s.K, s.N,
+                                   activation, {});
+    cpu::gemm(unfused.data(), inp.data(), weight.data(), bias.data(), s.M, s.N, s.K, false, true, false, {});
+    REQUIRE(pre == unfused);  // bit for bit
+    std::vector<double> want(s.M * s.N);
+    for (int64_t i = 0; i < s.M * s.N; i++) want[i] = activation_of(pre[i], activation);
+    require_close("linear_activation_forward", s, out, want);
+
+    // backwards: dpre (M,K) from dout (M,N) and weight (N,K), where the forward had inp (M,K)
+    const Sizes back{s.M, s.K, s.N};
+    const std::vector<float> dout = random_floats(s.M * s.N, 5), pre_of_inp = random_floats(s.M * s.K, 6);
+    std::vector<float> dpre(s.M * s.K, NAN);
+    cpu::linear_activation_backward(dpre.data(), dout.data(), weight.data(), pre_of_inp.data(), s.M, s.K, s.N,
+                                    activation, {});
+    std::vector<double> dwant = plain_product(dout, weight, back, false, false);
+    for (int64_t i = 0; i < s.M * s.K; i++) dwant[i] *= activation_derivative(pre_of_inp[i], activation);
+    require_close("linear_activation_backward", back, dpre, dwant);
+}
+
+TEST_CASE("linear_backward_params adds to both gradients", "[cpu]") {
+    const Sizes s = GENERATE(from_range(kSizes));  // M = OC, N = IC, K = rows
+    CAPTURE(s.M, s.N, s.K);
+    Threads two(2);
+    const std::vector<float> dout = random_floats(s.K * s.M, 1), inp = random_floats(s.K * s.N, 2);
+    std::vector<float> dweight = random_floats(s.M * s.N, 3), dbias = random_floats(s.M, 4);
+    std::vector<double> want = plain_product(dout, inp, s, true, false), dbias_want(dbias.begin(), dbias.end());
+    for (int64_t i = 0; i < s.M * s.N; i++) want[i] += dweight[i];
+    for (int64_t i = 0; i < s.K * s.M; i++) dbias_want[i % s.M] += dout[i];
+    std::vector<float> without_dbias = dweight;
+    cpu::linear_backward_params(dweight.data(), dbias.data(), dout.data(), inp.data(), s.K, s.N, s.M, {});
+    require_close("linear_backward_params, dweight", s, dweight, want);
+    require_close("linear_backward_params, dbias", s, dbias, dbias_want);
+    cpu::linear_backward_params(without_dbias.data(), nullptr, dout.data(), inp.data(), s.K, s.N, s.M, {});
+    REQUIRE(without_dbias == dweight);
+}
+
+TEST_CASE("products have the same bytes for any number of threads", "[cpu]") {
+    const Sizes s = GENERATE(Sizes{1, 65, 700}, Sizes{3, 300, 65}, Sizes{257, 65, 129}, Sizes{65, 128, 1000},
+                             Sizes{300, 192, 777}, Sizes{100, 3100, 900});
+    CAPTURE(s.M, s.N, s.K);
+    const std::vector<float> a = random_floats(s.M * s.K, 1), b = random_floats(s.K * s.N, 2);
+    const std::vector<float> bias = random_floats(s.N, 3), pre = random_floats(s.M * s.N, 4);
+    const auto everything = [&](int threads) {
+        Threads scope(threads);
+        std::vector<float> all(6 * s.M * s.N + s.M, 0.25f);
+        float* out = all.data();
+        const auto next = [&] { return std::exchange(out, out + s.M * s.N); };
+        cpu::gemm(next(), a.data(), b.data(), bias.data(), s.M, s.N, s.K, false, true, false, {});
+        cpu::gemm(next(), a.data(), b.data(), nullptr, s.M, s.N, s.K, true, false, true, {});
+        cpu::linear_residual_forward(next(), a.data(), b.data(), nullptr, pre.data(), s.M, s.K, s.N, {});
+        float* kept = next();
+        cpu::linear_activation_forward(next(), kept, a.data(), b.data(), bias.data(), s.M, s.K, s.N, Activation::kGelu, {});
+        float* dbias = all.data() + 6 * s.M * s.N;
+        cpu::linear_backward_params(next(), dbias, a.data(), b.data(), s.K, s.N, s.M, {});
+        return all;
+    };
+    const std::vector<float> want = everything(1);
+    for (int threads : {2, 3, 4, 7, 64}) {
+        CAPTURE(threads);
+        const std::vector<float> got = everything(threads);
+        REQUIRE(std::memcmp(got.data(), want.data(), got.size() * sizeof(float)) == 0);
+    }
+}
+
+TEST_CASE("small_gemm equals plain loops and stays inside its matrices", "[cpu]") {
+    const int M = GENERATE(1, 5, 6, 8, 13, 64), N = GENERATE(1, 4, 8, 16, 23, 48, 65), K = GENERATE(1, 3, 64, 130);
+    const bool a_by_rows = GENERATE(true, false), accumulate = GENERATE(true, false);
+    CAPTURE(M, N, K, a_by_rows, accumulate);
+    const Sizes s{M, N, K};
+    const std::vector<float> a = random_floats(M * K, 1), b = random_floats(K * N, 2);
+    const int ldc = N + 3;  // the last three columns are not c's
+    std::vector<float> c = random_floats(M * ldc, 3);
+    std::vector<double> want(c.begin(), c.end());
+    for (int i = 0; i < M; i++)
+        for (int j = 0; j < N; j++)
+            want[i * ldc + j] = product_at(a, b, s, !a_by_rows, false, i, j) + (accumulate ? c[i * ldc + j] : 0.f);
+    if (a_by_rows)
+        cpu::small_gemm<true>(M, N, K, a.data(), K, b.data(), N, c.data(), ldc, accumulate);
+    else
+        cpu::small_gemm<false>(M, N, K, a.data(), M, b.data(), N, c.data(), ldc, accumulate);
+    require_close("small_gemm", s, c, want);
+}

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# run.sh - runs test programs one after another, goes on after a failure, and says at the end how many passed.
+#   tests/run.sh BUILD PROGRAM... -- ARGUMENTS      Catch2 programs; ARGUMENTS are theirs
+#   tests/run.sh scripts SCRIPT...                  shell tests: they pass when they exit 0
+set -uo pipefail
+kind=$1
+shift
+programs=()
+while [ $# -gt 0 ] && [ "$1" != -- ]; do programs+=("$1"); shift; done
+[ $# -gt 0 ] && shift
+
+# ThreadSanitizer cannot place its shadow memory under some kernels' address randomisation.
+launcher=()
+if [ "$kind" = tsan ]; then
+    if setarch -R true 2>/dev/null; then
+        launcher=(setarch -R)
+    elif ! "${programs[0]}" --list-tags >/dev/null 2>&1; then
+        echo "skipped: ThreadSanitizer does not start here, and neither does setarch -R"
+        exit 0
+    fi
+fi
+
+failed=()
+for program in "${programs[@]}"; do
+    start=$(date +%s%N)
+    if [ "$kind" = scripts ]; then
+        output=$(bash "$program" 2>&1)
+    else
+        output=$("${launcher[@]}" "$program" "$@" 2>&1)
+    fi
+    status=$?
+    ms=$((($(date +%s%N) - start) / 1000000))
+    if [ $status = 0 ]; then
+        # Catch2's last line says how much was tested.
+        summary=$([ "$kind" = scripts ] || printf '%s\n' "$output" | tail -1)
+        printf '  pass  %-40s %4d.%d s  %s\n' "$program" $((ms / 1000)) $((ms % 1000 / 100)) "$summary"
+    else
+        printf '%s\n' "$output"
+        printf '  FAIL  %-40s exit status %d\n' "$program" $status
+        failed+=("$program")
+    fi
+done
+echo "${#programs[@]} programs, ${#failed[@]} failed${failed:+: ${failed[*]}}"
+[ ${#failed[@]} = 0 ]
