@@ -119,6 +119,9 @@ $(SUITE_PROGRAMS): private LIBS = $(firstword $(wildcard $(addsuffix /libCatch2.
 # Catch2's main takes half a minute to optimise and gains nothing.
 $(OUT)/tests/support/main.o: private OPTIMISE := $(filter-out -O%,$(OPTIMISE)) -O0
 
+## all: build chapters, tests and benchmarks, run nothing
+all: chapters benches $(SUITE_PROGRAMS)
+
 ## test-unit: only the Catch2 tests
 test-unit: $(SUITE_PROGRAMS)
 	$(Q)tests/run.sh $(BUILD) $(SUITE_PROGRAMS) -- $(ARGS)
@@ -149,7 +152,11 @@ benches: $(BENCHES)
 
 ## numbers: regenerate every table, curve and sample that README and notes show
 numbers: chapters benches
-	$(Q)GPT_BUILD_DIR=$(OUT) tools/numbers $(ARGS)
+	$(Q)tools/numbers $(or $(ARGS),all)
+
+## numbers-check: run the small ones again and fail where a tracked number differs
+numbers-check: chapters
+	$(Q)tools/numbers check
 
 ##@ The repository ----------------------------------------------------------------------------------------------------
 
@@ -237,6 +244,6 @@ $(NUMBERS:%=$(OUT)/chapter%) $(SUITE_PROGRAMS) $(EXERCISE_PROGRAMS) $(BENCHES) $
 	$(Q)$(LINK)
 
 .SECONDARY:
-.PHONY: chapters data test test-unit test-scripts exercises-check fuzz fuzzers check bench benches numbers
+.PHONY: all chapters data test test-unit test-scripts exercises-check fuzz fuzzers check bench benches numbers numbers-check
 .PHONY: format format-check lint tidy notes-check deps clean help setup
 -include $(SOURCES:%.cpp=$(OUT)/%.d)

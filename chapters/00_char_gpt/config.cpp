@@ -1,8 +1,6 @@
 // config.cpp - the command line of chapter 00, its presets, and options to and from a checkpoint; see config.h.
 #include "chapters/00_char_gpt/config.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
@@ -11,6 +9,8 @@
 
 #include "core/parallel.h"
 #include "io/cli.h"
+#include "io/machine.h"
+#include "io/utf8.h"
 
 namespace {
 
@@ -79,7 +79,7 @@ void add_model_flags(CliVerb& verb, Config* c) {
     verb.real("--beta2", &c->beta2, at_least(0), below(1), "AdamW's memory of squared gradients");
     verb.real("--clip", &c->clip, at_least(0), finite(), "largest norm of the gradients; 0: no clipping");
     verb.count("--seed", &c->seed, 0, std::numeric_limits<int64_t>::max(), "of weights, order and dropout");
-    verb.text("--data", &c->data, "any UTF-8 text; default: tiny Shakespeare");
+    verb.path("--data", &c->data, "any UTF-8 text; default: tiny Shakespeare");
 }
 
 void add_train_flags(CliVerb& verb, Config* c) {
@@ -90,7 +90,7 @@ void add_train_flags(CliVerb& verb, Config* c) {
     verb.count("--max-steps", &c->max_steps, 1, kMany, "stop here, counted from the start of training");
     verb.count("--eval-every", &c->eval_every, 1, kMany, "steps between held-out losses; default: after each epoch");
     verb.count("--checkpoint-every", &c->checkpoint_every, 1, kMany, "steps between checkpoints");
-    verb.count("--sample-tokens", &c->sample_tokens, 1, 1 << 20, "length of the samples on the way");
+    verb.count("--sample-tokens", &c->sample_tokens, 1, 1 << 16, "length of the samples on the way");
     add_common_flags(verb, c);
     verb.note("Environment: GPT_TRACE=1 prints every op, GPT_NAN=1 stops at the first value that is not finite.");
 }
@@ -193,25 +193,39 @@ void restore_options(Config* config, const std::map<std::string, std::string>& m
             user_error("%s has no option '%s': it is no checkpoint of this chapter's", where.c_str(), name);
         const std::string flag = std::string("--") + name, asked = text_of(value);
         if (!read_option(found->second, &value))
-            user_error("%s: option '%s' is '%s', which is no value for it", where.c_str(), name, found->second.c_str());
+            user_error("%s: option '%s' is '%s', which is no value for it", where.c_str(), name,
+                       utf8::printable(found->second).c_str());
         const bool is_given = std::find(given_flags.begin(), given_flags.end(), flag) != given_flags.end();
         if (is_given && text_of(value) != asked)
             user_error("%s %s contradicts the checkpoint, which was trained with %s; leave the flag out, or start anew "
                        "without --resume",
-                       flag.c_str(), asked.c_str(), found->second.c_str());
+                       flag.c_str(), asked.c_str(), utf8::printable(found->second).c_str());
     });
-    // What the preset says of the run itself holds again, unless a flag says otherwise.
+    const auto is_given = [&](const char* flag) {
+        return std::find(given_flags.begin(), given_flags.end(), flag) != given_flags.end();
+    };
     const auto preset = metadata.find("preset");
     Config fresh;
     fresh.preset = preset == metadata.end() ? "" : preset->second;
-    apply_preset(&fresh);
+    if (is_given("--preset") && config->preset != fresh.preset)
+        user_error("--preset %s contradicts the checkpoint, which was trained with %s; leave the flag out, or start anew "
+                   "without --resume",
+                   config->preset.c_str(), utf8::printable(fresh.preset).c_str());
     config->preset = fresh.preset;
-    const auto restore_run_option = [&](const char* flag, int64_t* value, int64_t preset_value) {
-        if (std::find(given_flags.begin(), given_flags.end(), flag) == given_flags.end()) *value = preset_value;
+    apply_preset(&fresh);
+    // How the run was to go on, unless a flag says otherwise: as the checkpoint has it, else as the preset has it.
+    const auto restore_run_option = [&](const char* name, int64_t* value, int64_t preset_value) {
+        if (is_given((std::string("--") + name).c_str())) return;
+        const auto found = metadata.find(name);
+        *value = preset_value;
+        if (found != metadata.end() && !read_option(found->second, value))
+            user_error("%s: option '%s' is '%s', which is no value for it", where.c_str(), name,
+                       utf8::printable(found->second).c_str());
     };
-    restore_run_option("--eval-every", &config->eval_every, fresh.eval_every);
-    restore_run_option("--checkpoint-every", &config->checkpoint_every, fresh.checkpoint_every);
-    restore_run_option("--sample-tokens", &config->sample_tokens, fresh.sample_tokens);
+    restore_run_option("max-steps", &config->max_steps, fresh.max_steps);
+    restore_run_option("eval-every", &config->eval_every, fresh.eval_every);
+    restore_run_option("sample-tokens", &config->sample_tokens, fresh.sample_tokens);
+    restore_run_option("checkpoint-every", &config->checkpoint_every, fresh.checkpoint_every);
 
     const auto in_range = [&](const char* name, int64_t value, int64_t high) {
         if (value < 1 || value > high)
@@ -226,7 +240,18 @@ void restore_options(Config* config, const std::map<std::string, std::string>& m
     in_range("batch", config->batch, 1 << 20);
     in_range("accumulate", config->accumulate, 1 << 20);
     in_range("epochs", config->epochs, kMany);
+    in_range("max-steps", std::max<int64_t>(config->max_steps, 1), kMany);  // 0: all epochs
+    in_range("sample-tokens", config->sample_tokens, 1 << 16);
     if (!(config->dropout < 1)) user_error("%s: option 'dropout' is %g", where.c_str(), double(config->dropout));
+    if (!(config->beta2 < 1)) user_error("%s: option 'beta2' is %g", where.c_str(), double(config->beta2));
+    if (config->tied && config->head_bias) user_error("%s: options 'tied' and 'head-bias' exclude each other", where.c_str());
+    const auto one_of = [&](const char* name, const std::string& value, const std::vector<std::string>& known) {
+        if (std::find(known.begin(), known.end(), value) == known.end())
+            user_error("%s: option '%s' is '%s', which is no value for it", where.c_str(), name,
+                       utf8::printable(value).c_str());
+    };
+    one_of("activation", config->activation, {"gelu", "relu"});
+    one_of("init", config->init, {"gpt2", "normal", "pytorch"});
 }
 
 GptConfig model_config(const Config& config, int64_t V) {
@@ -254,12 +279,13 @@ double training_bytes(const Config& config, int64_t V) {
     const double T = double(config.context), N = double(config.batch) * T, L = double(config.layers);
     const double weights = double(V) * C * (config.tied ? 1 : 2) + T * C + L * (4 * D * C + 8 * C * C + 13 * C + 3 * D);
     const double per_row = L * (4 * C + 4 * D + 8 * C) + 4 * D + 8 * C + double(V) + 2 * C;  // kept, and gradients on the way
-    return 4 * (4 * weights + N * per_row);  // float32; weights, gradients and two moments
+    const double ids = 2 * N * double(config.accumulate);   // inputs and targets of a whole step
+    return 4 * (4 * weights + N * per_row + ids);  // float32; weights, gradients and two moments
 }
 
 void check_memory(const Config& config, int64_t V) {
     const double gib = 1 << 30, needed = training_bytes(config, V) / gib;
-    const double present = double(sysconf(_SC_PHYS_PAGES)) * double(sysconf(_SC_PAGESIZE)) / gib;
+    const double present = memory_bytes() / gib;
     if (needed > present)
         user_error("this model and batch need %.3g GiB (%.4g bytes), the machine has %.3g GiB\n"
                    "smaller --batch, --context, --channels or --layers need less",

@@ -103,7 +103,7 @@ void restore_options(Config* config, const std::map<std::string, std::string>& m
 GptConfig model_config(const Config& config, int64_t V);
 Init init_kind(const Config& config);
 
-// Bytes that training needs: weights, gradients and moments, and one micro-batch's activations. In double: absurd sizes
+// Bytes that training needs: weights, gradients and moments, one micro-batch's activations, a step's ids. In double: absurd sizes
 // overflow integers. Stops with arithmetic when the machine has not as much.
 double training_bytes(const Config& config, int64_t V);
 void check_memory(const Config& config, int64_t V);

@@ -16,11 +16,13 @@ std::string repository_text(const std::string& repository) {
     namespace fs = std::filesystem;
     std::vector<std::string> paths;
     for (const char* folder : {"chapters", "common", "docs", "tests"}) {
-        std::error_code error;
-        for (const auto& entry : fs::recursive_directory_iterator(fs::path(repository) / folder, error)) {
-            const std::string extension = entry.path().extension().string();
-            if (entry.is_regular_file() && (extension == ".md" || extension == ".h" || extension == ".cpp"))
-                paths.push_back(entry.path().string());
+        std::error_code error;  // a folder that cannot be read is left out
+        fs::recursive_directory_iterator entry(fs::path(repository) / folder, error), end;
+        for (; !error && entry != end; entry.increment(error)) {
+            const std::string extension = entry->path().extension().string();
+            std::error_code ignored;
+            if (entry->is_regular_file(ignored) && (extension == ".md" || extension == ".h" || extension == ".cpp"))
+                paths.push_back(entry->path().string());
         }
     }
     std::sort(paths.begin(), paths.end());

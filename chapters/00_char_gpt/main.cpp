@@ -5,8 +5,10 @@
 #include <cstdio>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <new>
 
 #include "chapters/00_char_gpt/config.h"
 #include "chapters/00_char_gpt/model.h"
@@ -17,6 +19,8 @@
 #include "io/html.h"
 #include "io/machine.h"
 #include "io/progress.h"
+#include "io/standard_streams.h"
+#include "io/utf8.h"
 #include "nn/schedule.h"
 
 namespace {
@@ -42,6 +46,10 @@ std::string sample_text(Context& ctx, const Gpt& gpt, const CharTokenizer& token
     return tokenizer.decode(text);
 }
 
+bool are_finite(const float* values, int64_t n) {
+    return std::all_of(values, values + n, [](float x) { return std::isfinite(x); });
+}
+
 // A loss that is no number: what went wrong first, weights, gradients or an op of the forward pass?
 [[noreturn]] void stop_at_non_finite(Context& ctx, Gpt& gpt, const Batch& batch, int64_t step, const std::string& folder) {
     std::string culprit;
@@ -53,14 +61,16 @@ std::string sample_text(Context& ctx, const Gpt& gpt, const CharTokenizer& token
     };
     look("weight", gpt.params.values());
     if (culprit.empty()) {
+        ctx.end_step();  // the step's dropout masks begin anew
         ctx.watch_non_finite = true;  // run the step again, slowly, and note the first op whose output is bad
         forward_backward(ctx, gpt, batch, batch.B);
         culprit = ctx.first_non_finite;
     }
     if (culprit.empty()) look("gradient of", gpt.params.grads());
+    if (culprit.empty()) culprit = "the loss itself";
     user_error("the loss is not finite at step %lld; first bad tensor: %s\n"
                "the last good checkpoint is kept in %s; try a smaller --lr, or --clip 1",
-               static_cast<long long>(step), culprit.c_str(), folder.c_str());
+               static_cast<long long>(step), culprit.c_str(), utf8::printable(folder).c_str());
 }
 
 void print_config(const Config& config, const Dataset& data, const Gpt& gpt, const Windows& windows,
@@ -74,7 +84,13 @@ void print_config(const Config& config, const Dataset& data, const Gpt& gpt, con
                  static_cast<long long>(windows.steps_per_epoch()), double(windows.count()) * double(config.context),
                  double(windows.count()) * double(config.context) / double(data.train.size()));
     std::fprintf(stderr, "model: %lld parameters; %d threads; run in %s\n\n", static_cast<long long>(gpt.params.numel()),
-                 config.threads, folder.c_str());
+                 config.threads, utf8::printable(folder).c_str());
+}
+
+// What to type to go on with a run: its text is not in its checkpoint, whose bytes know no paths.
+std::string resume_command(const Config& config, const std::string& folder) {
+    const std::string data = config.data.empty() ? "" : " --data '" + utf8::printable(config.data) + "'";
+    return "chapter00 --resume '" + utf8::printable(folder) + "'" + data;
 }
 
 int train(Config config, const std::vector<std::string>& given_flags, const std::string& command) {
@@ -88,10 +104,8 @@ int train(Config config, const std::vector<std::string>& given_flags, const std:
         restore_options(&config, checkpoint->metadata(), given_flags, checkpoint->path());
     }
     const Dataset data = load_dataset(config);
-    if (is_resuming && checkpoint->metadata().at("data.hash") != data.hash)
-        user_error("--resume %s: the run was trained on another text (%s, now %s has %s); name its text with --data",
-                   config.resume.c_str(), checkpoint->metadata().at("data.hash").c_str(), data.corpus.name.c_str(),
-                   data.hash.c_str());
+    if (is_resuming) require_same_text(data, checkpoint->metadata(), checkpoint->path());
+    if (interrupted) return 130;  // while the text was being fetched: there is nothing to save yet
     check_memory(config, data.tokenizer.vocabulary());
     const std::string folder = is_resuming ? config.resume : new_run_folder(config);
     if (is_resuming) make_run_folder(folder);
@@ -119,21 +133,27 @@ int train(Config config, const std::vector<std::string>& given_flags, const std:
         load_weights(*checkpoint, gpt.params);
         load_moments(*checkpoint, gpt.params, optimizer);
         if (at.step >= config.max_steps) {
-            std::fprintf(stderr, "%s is finished: step %lld of %lld; --max-steps N trains on\n", folder.c_str(),
-                         static_cast<long long>(at.step), static_cast<long long>(config.max_steps));
-            return 0;
+            std::fprintf(stderr, "%s is finished: step %lld of %lld; --max-steps N trains on\n",
+                         utf8::printable(folder).c_str(), static_cast<long long>(at.step),
+                         static_cast<long long>(config.max_steps));
+            // A run that was killed behind its last checkpoint lacks what comes after the loop.
+            if (file_exists(join_path(folder, kReportName)) && !config.json) return 0;
+        } else if (!config.quiet) {
+            std::fprintf(stderr, "resuming at step %lld\n", static_cast<long long>(at.step));
         }
-        if (!config.quiet) std::fprintf(stderr, "resuming at step %lld\n", static_cast<long long>(at.step));
     } else {
         gpt.init(init_kind(config), config.seed);
     }
 
     const auto save = [&] {
+        if (!are_finite(gpt.params.values(), gpt.params.count()))
+            stop_at_non_finite(ctx, gpt, windows.at(at.step - 1), at.step, folder);
         save_checkpoint(join_path(folder, kCheckpointName), gpt.params, optimizer, run_metadata(config, data, at));
     };
     write_config_json(folder, config, data, gpt.config, gpt.params.numel(), command);
-    RunLog log = is_resuming ? RunLog::resume(join_path(folder, "log.csv"), at.step)
-                             : RunLog::create(join_path(folder, "log.csv"));
+    const std::string log_path = join_path(folder, "log.csv");
+    RunLog log = is_resuming ? RunLog::resume(log_path, at.step)
+                             : RunLog::create(log_path);
     if (!is_resuming) save();  // a run that is killed in its first seconds can be resumed, too
     if (!config.quiet) print_config(config, data, gpt, windows, folder);
     ProgressOptions bar;
@@ -146,6 +166,11 @@ int train(Config config, const std::vector<std::string>& given_flags, const std:
     // ---- the loop ----
     std::string last_sample;
     double val_loss = 0, train_loss = 0;
+    if (at.step >= config.max_steps) {
+        const std::vector<LogRow> rows = read_run_log(log_path);
+        if (!rows.empty()) train_loss = rows.back().loss;
+        val_loss = held_out_loss(ctx, gpt, data.held_out);
+    }
     while (at.step < config.max_steps && !interrupted) {
         const auto start = std::chrono::steady_clock::now();
         const int64_t step = at.step + 1;  // steps count from 1
@@ -158,6 +183,7 @@ int train(Config config, const std::vector<std::string>& given_flags, const std:
         const float grad_norm = std::isfinite(loss) ? optimizer.step(ctx, step, lr) : loss;
         if (!std::isfinite(grad_norm)) {
             progress.clear();
+            log.flush();
             stop_at_non_finite(ctx, gpt, batch, step, folder);
         }
         ctx.end_step();
@@ -172,6 +198,11 @@ int train(Config config, const std::vector<std::string>& given_flags, const std:
         const bool is_last = step == config.max_steps, ends_epoch = step % steps_per_epoch == 0;
         if (is_last || ends_epoch || (config.eval_every && step % config.eval_every == 0)) {
             val_loss = held_out_loss(ctx, gpt, data.held_out);
+            if (!std::isfinite(val_loss)) {
+                progress.clear();
+                log.flush();
+                stop_at_non_finite(ctx, gpt, batch, step, folder);
+            }
             row.val_loss = val_loss;
             progress.print(format("step %lld: held-out loss %.4f", static_cast<long long>(step), val_loss));
         }
@@ -181,11 +212,12 @@ int train(Config config, const std::vector<std::string>& given_flags, const std:
                                  sample_text(ctx, gpt, data.tokenizer, config, step)});
             at.epoch_loss_sum = 0;
             progress.clear();
-            std::printf("Epoch %zu train loss: %.4f val loss: %.4f\n\n%s\n\n", at.epochs.size(), at.epochs.back().train_loss,
-                        val_loss, at.epochs.back().sample.c_str());
-            std::fflush(stdout);
+            std::printf("Epoch %zu train loss: %.4f val loss: %.4f\n\n", at.epochs.size(), at.epochs.back().train_loss,
+                        val_loss);
+            print_text(at.epochs.back().sample + "\n\n");
         }
         if (is_last || ends_epoch || step % config.checkpoint_every == 0) {
+            progress.clear();  // a full disk is reported on a line of its own
             log.flush();
             save();
         }
@@ -195,15 +227,15 @@ int train(Config config, const std::vector<std::string>& given_flags, const std:
     log.flush();
 
     // ---- the end: interrupted, or done ----
-    if (interrupted) {
+    if (interrupted && at.step < config.max_steps) {
         save();
-        std::fprintf(stderr, "stopped at step %lld; go on with: chapter00 --resume %s\n", static_cast<long long>(at.step),
-                     folder.c_str());
+        std::fprintf(stderr, "stopped at step %lld; go on with: %s\n", static_cast<long long>(at.step),
+                     resume_command(config, folder).c_str());
         return 130;
     }
     if (at.step % steps_per_epoch != 0) {
         last_sample = sample_text(ctx, gpt, data.tokenizer, config, at.step);
-        std::printf("%s\n\n", last_sample.c_str());
+        print_text(last_sample + "\n\n");
     }
     std::printf("Step %lld train loss: %.4f val loss: %.4f\n", static_cast<long long>(at.step), train_loss, val_loss);
     write_run_report(folder, config, data, gpt.params.numel(), at, val_loss, last_sample, command);
@@ -212,14 +244,16 @@ int train(Config config, const std::vector<std::string>& given_flags, const std:
                     static_cast<long long>(at.step), train_loss, val_loss, static_cast<long long>(gpt.params.numel()),
                     html::json_string(folder).c_str());
     if (!config.quiet)
-        std::fprintf(stderr, "checkpoint, log and report are in %s; sample more with: chapter00 sample --checkpoint %s\n",
-                     folder.c_str(), folder.c_str());
+        std::fprintf(stderr, "checkpoint, log and report are in %s; sample more with: chapter00 sample --checkpoint '%s'\n",
+                     utf8::printable(folder).c_str(), utf8::printable(folder).c_str());
     return 0;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+    prepare_standard_streams();
+    std::set_new_handler([] { user_error("not enough memory; smaller sizes or a shorter text need less"); });
     Config config;
     std::vector<std::string> given_flags;
     const std::string verb = parse_command_line(argc, argv, &config, &given_flags);
@@ -229,11 +263,15 @@ int main(int argc, char** argv) {
     if (verb == "train") {
         std::signal(SIGINT, on_interrupt);
         std::signal(SIGTERM, on_interrupt);
-        return train(config, given_flags, command);
+        outlive_stdout_reader();
+        const int exit_code = train(config, given_flags, command);
+        finish_stdout();
+        return exit_code;
     }
     parallel::set_num_threads(config.threads);
     if (verb == "sample") run_sample(config);
     if (verb == "tape") run_tape(config);
     if (verb == "gradcheck") run_gradcheck(config);
+    finish_stdout();
     return 0;
 }

@@ -93,11 +93,12 @@ Dataset load_dataset(const Config& config) {
     data.tokenizer = CharTokenizer(characters);
     const std::vector<int> ids = data.tokenizer.encode(characters);
     const size_t train = ids.size() * 9 / 10, needed = size_t(config.context) + 1;
-    if (train < needed || ids.size() - train < needed)
+    const size_t shorter = std::min(train, ids.size() - train);
+    if (shorter < 2) user_error("%s has %zu characters; training needs at least 11, better 100,000", name.c_str(), ids.size());
+    if (shorter < needed)
         user_error("%s has %zu characters: 90 %% to train on and 10 %% held out must each hold --context %lld + 1; "
-                   "choose a --context of at most %lld, or a longer text",
-                   name.c_str(), ids.size(), static_cast<long long>(config.context),
-                   std::max(1LL, static_cast<long long>(ids.size() - train) - 1));
+                   "choose a --context of at most %zu, or a longer text",
+                   name.c_str(), ids.size(), static_cast<long long>(config.context), shorter - 1);
     data.train.assign(ids.begin(), ids.begin() + std::ptrdiff_t(train));
     data.held_out.assign(ids.begin() + std::ptrdiff_t(train), ids.end());
     XxHash64 hash;
@@ -111,6 +112,8 @@ Metadata run_metadata(const Config& config, const Dataset& data, const Progressi
     for (const auto& option : result_options(config)) metadata.push_back(option);
     metadata.emplace_back("preset", config.preset);
     metadata.emplace_back("max-steps", std::to_string(config.max_steps));
+    metadata.emplace_back("eval-every", std::to_string(config.eval_every));
+    metadata.emplace_back("sample-tokens", std::to_string(config.sample_tokens));
     metadata.emplace_back("step", std::to_string(at.step));
     metadata.emplace_back("rng", "philox4x32-10, counters from seed and step");
     metadata.emplace_back("data.position", std::to_string(at.step));
@@ -125,6 +128,14 @@ Metadata run_metadata(const Config& config, const Dataset& data, const Progressi
         metadata.emplace_back(epoch_key(e, "sample"), at.epochs[e].sample);
     }
     return metadata;
+}
+
+void require_same_text(const Dataset& data, const std::map<std::string, std::string>& metadata, const std::string& where) {
+    const std::string& expected = MetadataReader(metadata, where).text("data.hash");
+    if (data.hash != expected)
+        user_error("%s was trained on another text (%s); %s has %s\nname the text that it was trained on with --data FILE",
+                   utf8::printable(where).c_str(), utf8::printable(expected).c_str(), data.corpus.name.c_str(),
+                   data.hash.c_str());
 }
 
 Progression restore_progression(const std::map<std::string, std::string>& metadata, const std::string& where) {
@@ -148,6 +159,8 @@ CharTokenizer restore_tokenizer(const std::map<std::string, std::string>& metada
 }
 
 SafetensorsFile open_for_resume(const std::string& folder) {
+    if (file_exists(folder))
+        user_error("--resume %s: that is a file; name the run's folder", utf8::printable(folder).c_str());
     if (!folder_exists(folder))
         user_error("--resume %s: there is no such folder; a run's folder is named in its first lines",
                    utf8::printable(folder).c_str());
@@ -166,10 +179,13 @@ std::string new_run_folder(const Config& config) {
         make_run_folder(config.out);
         return config.out;
     }
+    make_run_folder(kRuns);
     for (int number = 1;; number++) {
+        // note: of two runs that start at the same moment, one makes the folder and the other takes the next number.
         const std::string folder = join_path(kRuns, format("%03d", number));
-        if (folder_exists(folder) || file_exists(folder)) continue;
-        make_run_folder(folder);
+        std::error_code error;
+        if (!fs::create_directory(folder, error) && (!error || error == std::errc::file_exists)) continue;
+        make_run_folder(folder);  // also says what is wrong
         return folder;
     }
 }
@@ -240,5 +256,5 @@ void write_run_report(const std::string& folder, const Config& config, const Dat
     report.config.push_back({"Options", described(config, weights)});
     report.command = command;
     report.machine = machine_line() + "; " + compiler_line();
-    write_report(join_path(folder, "report.html"), report);
+    write_report(join_path(folder, kReportName), report);
 }

@@ -13,6 +13,8 @@
 #include "io/run_log.h"
 #include "nn/checkpoint.h"
 
+constexpr const char* kReportName = "report.html";
+
 // The text as ids: the first 90 % for training, the rest held out.
 struct Dataset {
     Corpus corpus;
@@ -40,6 +42,8 @@ struct Progression {
 
 // The metadata of a checkpoint, and back.
 Metadata run_metadata(const Config& config, const Dataset& data, const Progression& at);
+// A resumed run must read the text that its checkpoint was trained on.
+void require_same_text(const Dataset& data, const std::map<std::string, std::string>& metadata, const std::string& where);
 Progression restore_progression(const std::map<std::string, std::string>& metadata, const std::string& where);
 CharTokenizer restore_tokenizer(const std::map<std::string, std::string>& metadata, const std::string& where);
 

@@ -8,6 +8,7 @@
 #include "chapters/00_char_gpt/model.h"
 #include "chapters/00_char_gpt/run.h"
 #include "io/html.h"
+#include "io/standard_streams.h"
 
 void run_sample(const Config& asked) {
     const SafetensorsFile file = SafetensorsFile::open(find_checkpoint(asked.checkpoint));
@@ -15,6 +16,7 @@ void run_sample(const Config& asked) {
     Config config = asked;
     restore_options(&config, file.metadata(), {}, file.path());
     config.seed = asked.seed;  // of the draws; the run's own made the weights
+    config.batch = config.accumulate = 1;
     check_memory(config, tokenizer.vocabulary());
     Context ctx(Device::kCpu);
     Gpt gpt(ctx.device, model_config(config, tokenizer.vocabulary()));
@@ -31,15 +33,13 @@ void run_sample(const Config& asked) {
         sampler.top_k = asked.top_k;
         sampler.random = {asked.seed, uint64_t(1) << 60 | uint64_t(i)};
         std::string text = asked.prompt;
-        if (!asked.json) std::fputs(asked.prompt.c_str(), stdout);
+        if (!asked.json) print_text(asked.prompt);
         generate(ctx, gpt, prompt, asked.tokens, sampler, [&](int id) {
             const std::string character = tokenizer.decode({id});
             text += character;
-            if (asked.json) return;
-            std::fputs(character.c_str(), stdout);
-            std::fflush(stdout);
+            if (!asked.json) print_text(character);
         });
-        if (!asked.json) std::fputs(i + 1 < asked.num_samples ? "\n---\n" : "\n", stdout);
+        if (!asked.json) print_text(i + 1 < asked.num_samples ? "\n---\n" : "\n");
         json += (i ? ", " : "") + html::json_string(text);
     }
     if (asked.json) std::printf("{\"samples\": [%s]}\n", json.c_str());
@@ -55,13 +55,20 @@ struct OneStep {
     Batch batch;
 
     explicit OneStep(const Config& config)
-        : data(load_dataset(config)),
+        : data(load_and_check(config)),
           ctx(Device::kCpu),
           gpt(Device::kCpu, model_config(config, data.tokenizer.vocabulary())) {
         ctx.seed = config.seed;
         gpt.init(init_kind(config), config.seed);
         Windows windows(data.train.data(), int64_t(data.train.size()), config.context, config.batch, config.seed);
         batch = windows.at(0);
+    }
+
+    static Dataset load_and_check(const Config& config) {
+        Dataset data = load_dataset(config);
+        check_memory(config, data.tokenizer.vocabulary());
+        if (!data.corpus.warning.empty()) std::fprintf(stderr, "WARNING: %s\n", data.corpus.warning.c_str());
+        return data;
     }
 
     Tensor loss() {
@@ -75,7 +82,6 @@ struct OneStep {
 }  // namespace
 
 void run_tape(const Config& config) {
-    check_memory(config, 256);
     OneStep step(config);
     step.loss();
     std::printf("%4s  %-22s %-20s %12s  %s\n", "#", "op", "output", "bytes", "from");
@@ -90,10 +96,12 @@ void run_tape(const Config& config) {
     }
     std::printf("%zu nodes, %zu bytes of outputs, %zu bytes of arena; backward walks the list from the end\n",
                 step.ctx.tape.size(), bytes, step.ctx.arena.bytes_peak());
+    if (config.json)
+        std::printf("{\"nodes\": %zu, \"output_bytes\": %zu, \"arena_bytes\": %zu}\n", step.ctx.tape.size(), bytes,
+                    step.ctx.arena.bytes_peak());
 }
 
 void run_gradcheck(const Config& config) {
-    check_memory(config, 256);
     if (config.dropout > 0) usage_error("gradcheck wants --dropout 0: a loss that draws anew has no difference quotient");
     OneStep step(config);
     step.gpt.params.zero_grad();
@@ -147,4 +155,5 @@ void run_gradcheck(const Config& config) {
     }
     if (failures > 0) user_error("%d of %zu parameters have a wrong gradient", failures, step.gpt.params.size());
     std::printf("all %zu parameters agree with finite differences\n", step.gpt.params.size());
+    if (config.json) std::printf("{\"parameters\": %zu, \"wrong\": 0}\n", step.gpt.params.size());
 }

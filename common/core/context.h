@@ -116,23 +116,6 @@ class ArenaScope {
     Arena::Mark mark_;
 };
 
-// Memory for one backward() only, given back at its end.
-class Scratch {
-  public:
-    Scratch(Context& ctx, int64_t numel) : arena_(ctx.arena), bytes_(size_t(numel) * sizeof(float)) {
-        memory_ = arena_.allocate(bytes_);
-    }
-    ~Scratch() { arena_.recycle(memory_, bytes_); }
-    Scratch(const Scratch&) = delete;
-    Scratch& operator=(const Scratch&) = delete;
-    Pointer ptr() const { return {memory_, DType::kFloat32}; }
-
-  private:
-    Arena& arena_;
-    size_t bytes_;
-    void* memory_;
-};
-
 // What DISPATCH passes as a kernel's stream: lives as long as the call, and times it when a profile is kept.
 class KernelCall {
   public:

@@ -1,6 +1,6 @@
 // cli.cpp - flags as text from CLI11, turned into values with our own ranges and our own words.
-// Why not CLI11's conversions and its help: they accept "1e400", "nan" and " 5", name C++ types, and differ between the
-// library's versions.
+// Why not CLI11's conversions and its help: they accept "1e400", "nan" and " 5", name C++ types, and differ
+// between the library's versions.
 #include "io/cli.h"
 
 #include <CLI/CLI.hpp>
@@ -24,7 +24,9 @@ std::string joined(const std::vector<std::string>& words) {
     return text;
 }
 
-std::string real_text(double value) { return format("%.9g", value); }
+std::string real_text(double value) {
+    return format("%.9g", value);
+}
 
 std::string range_text(Bound low, Bound high) {
     const std::string from = (low.is_open ? "above " : "at least ") + real_text(low.value);
@@ -95,14 +97,17 @@ std::string help_line(const std::string& name, const std::string& text) {
 
 }  // namespace
 
-Bound finite() { return {std::numeric_limits<double>::infinity(), true}; }
+Bound finite() {
+    return {std::numeric_limits<double>::infinity(), true};
+}
 
 std::string nearest(const std::string& word, const std::vector<std::string>& candidates) {
     std::string best;
     size_t fewest = std::numeric_limits<size_t>::max();
     for (const std::string& candidate : candidates) {
-        // edits[i][j] turn the first i letters of word into the first j of candidate. An edit inserts, deletes or replaces
-        // a letter or swaps two neighbours (Damerau's distance: swapped letters are the commonest slip).
+        // edits[i][j] turn the first i letters of word into the first j of candidate. An edit inserts,
+        // deletes or replaces a letter or swaps two neighbours (Damerau's distance: swapped letters are the
+        // commonest slip).
         std::vector<std::vector<size_t>> edits(word.size() + 1, std::vector<size_t>(candidate.size() + 1));
         for (size_t i = 0; i <= word.size(); i++) {
             for (size_t j = 0; j <= candidate.size(); j++) {
@@ -112,7 +117,8 @@ std::string nearest(const std::string& word, const std::vector<std::string>& can
                 }
                 const size_t replaced = edits[i - 1][j - 1] + (word[i - 1] == candidate[j - 1] ? 0 : 1);
                 edits[i][j] = std::min({replaced, edits[i - 1][j] + 1, edits[i][j - 1] + 1});
-                const bool is_swap = i > 1 && j > 1 && word[i - 1] == candidate[j - 2] && word[i - 2] == candidate[j - 1];
+                const bool is_swap =
+                    i > 1 && j > 1 && word[i - 1] == candidate[j - 2] && word[i - 2] == candidate[j - 1];
                 if (is_swap) edits[i][j] = std::min(edits[i][j], edits[i - 2][j - 2] + 1);
             }
         }
@@ -127,12 +133,13 @@ std::string nearest(const std::string& word, const std::vector<std::string>& can
     return best;
 }
 
-// ---- Declaring ------------------------------------------------------------------------------------------------------
+// ---- Declaring
+// ------------------------------------------------------------------------------------------------------
 
 struct CliVerb::State {
     struct Flag {
-        std::string name, negation;                      // "--tied" and, for switches, "--no-tied"
-        std::string placeholder, group, help;            // for --help
+        std::string name, negation;            // "--tied" and, for switches, "--no-tied"
+        std::string placeholder, group, help;  // for --help
         CLI::Option* option;
         std::function<void(const std::string&)> assign;  // checks the text and sets the target
         bool is_switch() const { return !negation.empty(); }
@@ -144,8 +151,8 @@ struct CliVerb::State {
     std::function<void()> fill_preset;
 
     // A flag that takes a value. `detail` is its range and its default.
-    void add(const std::string& flag, const std::string& placeholder, const std::string& text, const std::string& detail,
-             std::function<void(const std::string&)> assign) {
+    void add(const std::string& flag, const std::string& placeholder, const std::string& text,
+             const std::string& detail, std::function<void(const std::string&)> assign) {
         CHECK(flag.compare(0, 2, "--") == 0, "[cli] a flag begins with --, not %s", flag.c_str());
         CLI::Option* option = app->add_option(flag, CLI::callback_t());
         option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)->allow_extra_args(false);
@@ -167,12 +174,14 @@ struct CliVerb::State {
         // A group may be opened again; its flags stay together, in the order of the first mention.
         std::vector<std::string> groups;
         for (const Flag& flag : flags)
-            if (std::find(groups.begin(), groups.end(), flag.group) == groups.end()) groups.push_back(flag.group);
+            if (std::find(groups.begin(), groups.end(), flag.group) == groups.end())
+                groups.push_back(flag.group);
         for (const std::string& heading : groups) {
             out += "\n" + heading + "\n";
             for (const Flag& flag : flags) {
                 if (flag.group != heading) continue;
-                const std::string shown = flag.is_switch() ? "--[no-]" + flag.name.substr(2) : flag.name + " " + flag.placeholder;
+                const std::string shown =
+                    flag.is_switch() ? "--[no-]" + flag.name.substr(2) : flag.name + " " + flag.placeholder;
                 out += help_line(shown, flag.help);
             }
         }
@@ -187,7 +196,8 @@ struct CliVerb::State {
 
     template <class T>
     void add_count(const std::string& flag, T* target, int64_t low, int64_t high, const std::string& help) {
-        CHECK(low <= high && (sizeof(T) > 4 || high <= std::numeric_limits<int>::max()), "[cli] range of %s", flag.c_str());
+        CHECK(low <= high && (sizeof(T) > 4 || high <= std::numeric_limits<int>::max()), "[cli] range of %s",
+              flag.c_str());
         const std::string range = format("%lld to %lld", (long long)(low), (long long)(high));
         add(flag, "N", help, range + "; default " + std::to_string(*target),
             [=](const std::string& text) { *target = T(parse_count(flag, text, low, high)); });
@@ -200,21 +210,27 @@ struct CliVerb::State {
                 const double value = parse_real(flag, text, low, high) + 0.0;  // -0 becomes 0
                 // subtle: 1e-60 is above 0, but the float next to it is not.
                 if (!is_inside(double(T(value)), low, high))
-                    usage_error("%s must be %s, not %s", flag.c_str(), range_text(low, high).c_str(), text.c_str());
+                    usage_error("%s must be %s, not %s", flag.c_str(), range_text(low, high).c_str(),
+                                text.c_str());
                 *target = T(value);
             });
     }
 };
 
-void CliVerb::group(const std::string& name) { state_->group = name; }
+void CliVerb::group(const std::string& name) {
+    state_->group = name;
+}
 
-void CliVerb::count(const std::string& flag, int* target, int64_t low, int64_t high, const std::string& help) {
+void CliVerb::count(const std::string& flag, int* target, int64_t low, int64_t high,
+                    const std::string& help) {
     state_->add_count(flag, target, low, high, help);
 }
-void CliVerb::count(const std::string& flag, int64_t* target, int64_t low, int64_t high, const std::string& help) {
+void CliVerb::count(const std::string& flag, int64_t* target, int64_t low, int64_t high,
+                    const std::string& help) {
     state_->add_count(flag, target, low, high, help);
 }
-void CliVerb::count(const std::string& flag, uint64_t* target, int64_t low, int64_t high, const std::string& help) {
+void CliVerb::count(const std::string& flag, uint64_t* target, int64_t low, int64_t high,
+                    const std::string& help) {
     CHECK(low >= 0, "[cli] %s is unsigned", flag.c_str());
     state_->add_count(flag, target, low, high, help);
 }
@@ -245,7 +261,8 @@ void CliVerb::choice(const std::string& flag, std::string* target, const std::ve
     state_->add(flag, "NAME", help, shown, [=](const std::string& text) {
         if (std::find(choices.begin(), choices.end(), text) == choices.end())
             usage_error("%s knows no '%s'; the nearest is %s\nit takes one of: %s", flag.c_str(),
-                        utf8::printable(text).c_str(), nearest(text, choices).c_str(), joined(choices).c_str());
+                        utf8::printable(text).c_str(), nearest(text, choices).c_str(),
+                        joined(choices).c_str());
         *target = text;
     });
 }
@@ -255,8 +272,8 @@ void CliVerb::toggle(const std::string& flag, bool* target, const std::string& h
     const std::string negation = "--no-" + flag.substr(2);
     CLI::Option* option = state_->app->add_flag(flag + ",!" + negation);
     option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)->disable_flag_override();
-    state_->flags.push_back({flag, negation, "", state_->group, help + (*target ? " (default on)" : ""), option,
-                             [=](const std::string& text) { *target = text == "true"; }});
+    state_->flags.push_back({flag, negation, "", state_->group, help + (*target ? " (default on)" : ""),
+                             option, [=](const std::string& text) { *target = text == "true"; }});
 }
 
 void CliVerb::preset(const std::string& flag, std::string* target, const std::vector<std::string>& choices,
@@ -266,9 +283,12 @@ void CliVerb::preset(const std::string& flag, std::string* target, const std::ve
     state_->fill_preset = std::move(fill);
 }
 
-void CliVerb::note(const std::string& text) { state_->notes += text + "\n"; }
+void CliVerb::note(const std::string& text) {
+    state_->notes += text + "\n";
+}
 
-// ---- Parsing --------------------------------------------------------------------------------------------------------
+// ---- Parsing
+// --------------------------------------------------------------------------------------------------------
 
 struct Cli::Impl {
     CLI::App app;
@@ -289,7 +309,8 @@ struct Cli::Impl {
     }
 };
 
-Cli::Cli(const std::string& program, const std::string& description, const std::string& example) : impl_(new Impl) {
+Cli::Cli(const std::string& program, const std::string& description, const std::string& example)
+    : impl_(new Impl) {
     impl_->program = program;
     impl_->description = description;
     impl_->example = example;
@@ -317,11 +338,13 @@ std::string Cli::help(const std::string& verb) const {
     CHECK(state, "[cli] no verb %s", name.c_str());
     const bool is_default = state == impl_->verbs[0]->state_.get();
     std::string out = impl_->program + ": " + impl_->description + "\n\n";
-    out += "Usage: " + impl_->program + (is_default ? " [" + name + "]" : " " + name) + " [--name value ...]\n";
+    out +=
+        "Usage: " + impl_->program + (is_default ? " [" + name + "]" : " " + name) + " [--name value ...]\n";
     if (verb.empty() && impl_->verbs.size() > 1) {
         out += "\nVerbs (" + impl_->program + " VERB --help says more)\n";
         for (const auto& one : impl_->verbs)
-            out += help_line(one->state_->name, one->state_->help + (&one == &impl_->verbs[0] ? " (the default)" : ""));
+            out += help_line(one->state_->name,
+                             one->state_->help + (&one == &impl_->verbs[0] ? " (the default)" : ""));
         out += "\nFlags of " + name + "\n";
     } else {
         out += "  " + name + ": " + state->help + "\n";
@@ -344,11 +367,14 @@ std::string Cli::parse(int argc, const char* const* argv) {
         words.erase(words.begin());
     }
     if (!impl_->state_of(verb))
-        usage_error("%s knows no verb '%s'; the nearest is %s\nit takes one of: %s", program, utf8::printable(verb).c_str(),
-                    nearest(verb, impl_->verb_names()).c_str(), joined(impl_->verb_names()).c_str());
+        usage_error("%s knows no verb '%s'; the nearest is %s\nit takes one of: %s", program,
+                    utf8::printable(verb).c_str(), nearest(verb, impl_->verb_names()).c_str(),
+                    joined(impl_->verb_names()).c_str());
     CliVerb::State& state = *impl_->state_of(verb);
     const std::vector<std::string> flags = state.names();
-    const auto is_flag = [&](const std::string& word) { return std::find(flags.begin(), flags.end(), word) != flags.end(); };
+    const auto is_flag = [&](const std::string& word) {
+        return std::find(flags.begin(), flags.end(), word) != flags.end();
+    };
 
     std::vector<std::string> reversed(words.rbegin(), words.rend());  // as CLI11 wants them
     reversed.push_back(verb);
@@ -366,7 +392,8 @@ std::string Cli::parse(int argc, const char* const* argv) {
                 if (name != word && flag.is_switch() && (name == flag.name || name == flag.negation))
                     usage_error("%s takes no value: %s", name.c_str(), utf8::printable(word).c_str());
         }
-        usage_error("%s wants a value", utf8::printable(words.back().substr(0, words.back().find('='))).c_str());
+        usage_error("%s wants a value",
+                    utf8::printable(words.back().substr(0, words.back().find('='))).c_str());
     } catch (const CLI::Error& error) {
         usage_error("%s", utf8::printable(error.what()).c_str());
     }
@@ -374,14 +401,17 @@ std::string Cli::parse(int argc, const char* const* argv) {
     // CLI11 takes whatever follows as the value. "--out --quiet" is a forgotten one.
     for (const CliVerb::State::Flag& flag : state.flags)
         for (const std::string& value : flag.option->results())
-            if (is_flag(value)) usage_error("%s wants a value, but %s follows", flag.name.c_str(), value.c_str());
+            if (is_flag(value))
+                usage_error("%s wants a value, but %s follows", flag.name.c_str(), value.c_str());
 
     for (const std::string& word : impl_->app.remaining(true)) {
         const std::string name = word.substr(0, word.find('='));
         if (word.size() < 2 || word[0] != '-' || word == "--" || is_flag(name))
-            usage_error("%s %s takes no '%s'; write --name value", program, verb.c_str(), utf8::printable(word).c_str());
-        usage_error("%s %s knows no flag %s; the nearest is %s\nall flags: %s %s --help", program, verb.c_str(),
-                    utf8::printable(name).c_str(), nearest(name, flags).c_str(), program, verb.c_str());
+            usage_error("%s %s takes no '%s'; write --name value", program, verb.c_str(),
+                        utf8::printable(word).c_str());
+        usage_error("%s %s knows no flag %s; the nearest is %s\nall flags: %s %s --help", program,
+                    verb.c_str(), utf8::printable(name).c_str(), nearest(name, flags).c_str(), program,
+                    verb.c_str());
     }
 
     impl_->parsed = &state;

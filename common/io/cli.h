@@ -1,15 +1,14 @@
-// cli.h - the command line of every chapter: verbs, grouped flags with ranges, presets, and refusals that help.
-// Not here: CLI11, which splits the words into flags and values, and which cli.cpp alone includes (it is slow to
-// compile); what flags a chapter has (its main.cpp says that).
+// cli.h - the command line of every chapter: verbs, grouped flags with ranges, presets, and refusals that
+// help. Not here: CLI11, which splits the words into flags and values, and which cli.cpp alone includes (it
+// is slow to compile); what flags a chapter has (its main.cpp says that).
 //
 //   Config config;
 //   Cli cli("chapter00", "A character GPT.", "chapter00 train --preset quick --seed 7");
 //   CliVerb& train = cli.verb("train", "trains a model");          // the first verb is the default one
-//   train.preset("--preset", &config.preset, {"quick", "full"}, [&] { apply_preset(&config); }, "sizes to start from");
-//   train.group("Model");
-//   train.count("--layers", &config.layers, 1, 1000, "transformer blocks");
-//   train.real("--dropout", &config.dropout, at_least(0), below(1), "share of activations set to zero");
-//   const std::string verb = cli.parse(argc, argv);
+//   train.preset("--preset", &config.preset, {"quick", "full"}, [&] { apply_preset(&config); }, "sizes to
+//   start from"); train.group("Model"); train.count("--layers", &config.layers, 1, 1000, "transformer
+//   blocks"); train.real("--dropout", &config.dropout, at_least(0), below(1), "share of activations set to
+//   zero"); const std::string verb = cli.parse(argc, argv);
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -22,14 +21,22 @@ struct Bound {
     double value;
     bool is_open;  // the value itself is outside
 };
-inline Bound at_least(double value) { return {value, false}; }
-inline Bound at_most(double value) { return {value, false}; }
-inline Bound above(double value) { return {value, true}; }
-inline Bound below(double value) { return {value, true}; }
+inline Bound at_least(double value) {
+    return {value, false};
+}
+inline Bound at_most(double value) {
+    return {value, false};
+}
+inline Bound above(double value) {
+    return {value, true};
+}
+inline Bound below(double value) {
+    return {value, true};
+}
 Bound finite();  // no end but infinity
 
-// The flags of one verb. Defaults are what the targets hold when a flag is declared: --help prints them. A value goes
-// to its target when Cli::parse has seen the whole command line.
+// The flags of one verb. Defaults are what the targets hold when a flag is declared: --help prints them. A
+// value goes to its target when Cli::parse has seen the whole command line.
 class CliVerb {
   public:
     void group(const std::string& name);  // heading in --help for the flags declared after it
@@ -44,13 +51,15 @@ class CliVerb {
     void real(const std::string& flag, double* target, Bound low, Bound high, const std::string& help);
 
     void text(const std::string& flag, std::string* target, const std::string& help);
-    void path(const std::string& flag, std::string* target, const std::string& help);  // text that is not empty
+    void path(const std::string& flag, std::string* target,
+              const std::string& help);  // text that is not empty
     void choice(const std::string& flag, std::string* target, const std::vector<std::string>& choices,
                 const std::string& help);
     void toggle(const std::string& flag, bool* target, const std::string& help);  // --tied, and --no-tied
 
-    // A choice that sets other targets. `fill` runs after all explicit flags were read once, so that it can look at them,
-    // and before they are read again, so that they win over what it sets. It runs whether or not the flag was given.
+    // A choice that sets other targets. `fill` runs after all explicit flags were read once, so that it can
+    // look at them, and before they are read again, so that they win over what it sets. It runs whether or
+    // not the flag was given.
     void preset(const std::string& flag, std::string* target, const std::vector<std::string>& choices,
                 std::function<void()> fill, const std::string& help);
 
@@ -77,8 +86,8 @@ class Cli {
     // Sets the targets and returns the verb. --help prints and exits 0; whatever is wrong is a usage_error.
     std::string parse(int argc, const char* const* argv);
 
-    bool given(const std::string& flag) const;      // on the command line, by the user
-    std::vector<std::string> given_flags() const;   // in the order of their declaration
+    bool given(const std::string& flag) const;             // on the command line, by the user
+    std::vector<std::string> given_flags() const;          // in the order of their declaration
     std::string help(const std::string& verb = "") const;  // what --help prints, with and without a verb
 
   private:

@@ -1,12 +1,12 @@
 // file.cpp - the system calls behind file.h: POSIX, because a stream neither syncs nor says why it failed.
 #include "io/file.h"
 
-#include <cerrno>
-#include <cstring>
 #include <fcntl.h>
-#include <new>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <cerrno>
+#include <cstring>
+#include <new>
 
 #include "core/check.h"
 #include "io/utf8.h"
@@ -61,14 +61,16 @@ std::string join_path(const std::string& folder, const std::string& name) {
     return folder.back() == '/' ? folder + name : folder + "/" + name;
 }
 
-// ---- Reading --------------------------------------------------------------------------------------------------------
+// ---- Reading
+// --------------------------------------------------------------------------------------------------------
 
 std::string read_file(const std::string& path) {
     const std::string shown = utf8::printable(path);
     Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (file.value < 0) user_error("cannot read %s: %s", shown.c_str(), std::strerror(errno));
     struct stat status;
-    if (::fstat(file.value, &status) != 0) user_error("cannot read %s: %s", shown.c_str(), std::strerror(errno));
+    if (::fstat(file.value, &status) != 0)
+        user_error("cannot read %s: %s", shown.c_str(), std::strerror(errno));
     if (S_ISDIR(status.st_mode)) user_error("cannot read %s: it is a folder, not a file", shown.c_str());
 
     // note: the size is a first guess only. A pipe and the files of /proc say 0, and a file may grow.
@@ -85,13 +87,15 @@ std::string read_file(const std::string& path) {
             count += size_t(got);
         }
     } catch (const std::bad_alloc&) {
-        user_error("cannot read %s: its %lld bytes do not fit into memory", shown.c_str(), (long long)(status.st_size));
+        user_error("cannot read %s: its %lld bytes do not fit into memory", shown.c_str(),
+                   (long long)(status.st_size));
     }
     bytes.resize(count);
     return bytes;
 }
 
-// ---- Writing --------------------------------------------------------------------------------------------------------
+// ---- Writing
+// --------------------------------------------------------------------------------------------------------
 
 FileWriter::FileWriter(int descriptor, std::string path, std::string temporary_path)
     : descriptor_(descriptor), path_(std::move(path)), temporary_path_(std::move(temporary_path)) {}
@@ -128,7 +132,8 @@ void FileWriter::fail_with_errno(const char* doing) {
 }
 
 void write_file_atomically(const std::string& path, const std::function<void(FileWriter&)>& write) {
-    // note: always the same temporary name, so that killed runs leave at most one file behind, and the next write takes it.
+    // note: always the same temporary name, so that killed runs leave at most one file behind, and the next
+    // write takes it.
     TemporaryFile temporary{path + ".tmp"};
     ::unlink(temporary.path.c_str());
     Descriptor file(::open(temporary.path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
@@ -156,7 +161,8 @@ void write_file_atomically(const std::string& path, const std::function<void(Fil
     if (::rename(temporary.path.c_str(), path.c_str()) != 0) writer.fail_with_errno("replace");
     temporary.is_renamed = true;
 
-    // The name itself lies in the folder. Some file systems cannot sync one; then the rename is as safe as they make it.
+    // The name itself lies in the folder. Some file systems cannot sync one; then the rename is as safe as
+    // they make it.
     Descriptor folder(::open(parent_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (folder.value >= 0) ::fsync(folder.value);
 }
@@ -165,7 +171,8 @@ void write_file_atomically(const std::string& path, const std::string& bytes) {
     write_file_atomically(path, [&](FileWriter& writer) { writer.write(bytes); });
 }
 
-// ---- Folders --------------------------------------------------------------------------------------------------------
+// ---- Folders
+// --------------------------------------------------------------------------------------------------------
 
 void make_run_folder(const std::string& path) {
     const std::string shown = utf8::printable(path);

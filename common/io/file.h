@@ -1,12 +1,12 @@
-// file.h - whole files: read at once, or written so that a crash leaves the old one or the new one, never half of one.
-// Not here: reading piece by piece (safetensors and token files map theirs), run logs (run_log.h appends).
-// Every failure is a user_error that names the path and the system's reason.
+// file.h - whole files: read at once, or written so that a crash leaves the old one or the new one, never
+// half of one. Not here: reading piece by piece (safetensors and token files map theirs), run logs (run_log.h
+// appends). Every failure is a user_error that names the path and the system's reason.
 #pragma once
 #include <cstddef>
 #include <functional>
 #include <string>
 
-bool file_exists(const std::string& path);    // anything but a folder
+bool file_exists(const std::string& path);  // anything but a folder
 bool folder_exists(const std::string& path);
 
 // The bytes of a file or a pipe. Errors: missing, a folder, unreadable.
@@ -30,8 +30,8 @@ class FileWriter {
     std::string path_, temporary_path_, buffer_;
 };
 
-// Writes a temporary file beside `path` (`path`.tmp), syncs it to the disk, and renames it to `path`. On any error (disk
-// full, no permission) the temporary file is removed and `path` keeps its old content.
+// Writes a temporary file beside `path` (`path`.tmp), syncs it to the disk, and renames it to `path`. On any
+// error (disk full, no permission) the temporary file is removed and `path` keeps its old content.
 void write_file_atomically(const std::string& path, const std::string& bytes);
 void write_file_atomically(const std::string& path, const std::function<void(FileWriter&)>& write);
 

@@ -9,15 +9,16 @@
 
 namespace html {
 
-// `text` for use between tags and inside quoted attributes. Bytes that are not UTF-8 and control characters, which no
-// page may contain, become U+FFFD.
+// `text` for use between tags and inside quoted attributes. Bytes that are not UTF-8 and control characters,
+// which no page may contain, become U+FFFD.
 inline std::string escape(const std::string& text) {
     std::string out;
     out.reserve(text.size());
     for (size_t offset = 0; offset < text.size();) {
         const size_t begin = offset;
         const uint32_t code = utf8::decode_next(text, &offset);
-        const bool is_control = (code < 0x20 && code != '\n' && code != '\t') || (code >= 0x7f && code < 0xa0);
+        const bool is_control =
+            (code < 0x20 && code != '\n' && code != '\t') || (code >= 0x7f && code < 0xa0);
         if (code == utf8::kInvalid || is_control) {
             utf8::append(&out, utf8::kReplacement);
         } else if (code == '&') {
@@ -37,7 +38,8 @@ inline std::string escape(const std::string& text) {
     return out;
 }
 
-// A JSON string with its quotes, for data inside <script>: "<" is written \u003c, so that no text can close the element.
+// A JSON string with its quotes, for data inside <script>: "<" is written \u003c, so that no text can close
+// the element.
 inline std::string json_string(const std::string& text) {
     std::string out = "\"";
     for (size_t offset = 0; offset < text.size();) {
@@ -45,8 +47,8 @@ inline std::string json_string(const std::string& text) {
         uint32_t code = utf8::decode_next(text, &offset);
         if (code == utf8::kInvalid) code = utf8::kReplacement;
         // note: U+2028 and U+2029 end a line in old JavaScript, though not in JSON.
-        const bool needs_escape =
-            code < 0x20 || code == 0x7f || code == '<' || code == '>' || code == '&' || code == 0x2028 || code == 0x2029;
+        const bool needs_escape = code < 0x20 || code == 0x7f || code == '<' || code == '>' || code == '&' ||
+                                  code == 0x2028 || code == 0x2029;
         if (code == '"' || code == '\\') {
             out += '\\';
             out += char(code);
@@ -81,8 +83,8 @@ struct Page {
     bool has_script = false;
 };
 
-// The look of every page. Colours are Okabe and Ito's, which most colour-blind readers can tell apart; the dark page
-// has lighter ones of the same hues. Charts use the same variables.
+// The look of every page. Colours are Okabe and Ito's, which most colour-blind readers can tell apart; the
+// dark page has lighter ones of the same hues. Charts use the same variables.
 inline const char* common_style() {
     return R"css(
 :root {
@@ -108,21 +110,26 @@ h2 { font-size: 1.15rem; margin: 2.25rem 0 .75rem; }
 h3 { font-size: 1rem; margin: 1.25rem 0 .4rem; }
 p { margin: .4rem 0; }
 .muted { color: var(--muted); }
-code, pre { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: .875rem; }
-pre { margin: 0; padding: .8rem 1rem; background: var(--card); border: 1px solid var(--line); border-radius: 8px;
+code, pre { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace;
+  font-size: .875rem; }
+pre { margin: 0; padding: .8rem 1rem; background: var(--card); border: 1px solid var(--line);
+  border-radius: 8px;
   overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.45; }
 :focus-visible { outline: 2px solid var(--c0); outline-offset: 2px; }
 )css";
 }
 
-// The whole page. The policy in its head forbids every request: a report can be opened, mailed or published, and whatever
-// text it shows can neither load nor send anything.
+// The whole page. The policy in its head forbids every request: a report can be opened, mailed or published,
+// and whatever text it shows can neither load nor send anything.
 inline std::string page(const Page& page) {
     const std::string script = page.has_script ? " script-src 'unsafe-inline';" : "";
     std::string out =
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
-        "img-src data:;" + script + " base-uri 'none'; form-action 'none'\">\n"
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
+        "'unsafe-inline'; "
+        "img-src data:;" +
+        script +
+        " base-uri 'none'; form-action 'none'\">\n"
         "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
         "<meta name=\"referrer\" content=\"no-referrer\">\n";
     out += "<title>" + escape(page.title) + "</title>\n";

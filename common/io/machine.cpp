@@ -1,10 +1,11 @@
 // machine.cpp - what /proc, the scheduler and the compiler say about the place where a run took place.
 #include "io/machine.h"
 
+#include <sys/utsname.h>
+#include <unistd.h>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
-#include <sys/utsname.h>
 #include <thread>
 #if defined(__linux__)
 #include <sched.h>
@@ -61,27 +62,25 @@ const char* built_vectors() {
 #endif
 }
 
-double memory_gib() {
-    const double total_kib = std::atof(value_after("/proc/meminfo", "MemTotal").c_str());
-    double bytes = total_kib * 1024;
-    // A container may use less than the machine has. "max" reads as 0: no limit.
+}  // namespace
+
+double memory_bytes() {
+    double bytes = double(sysconf(_SC_PHYS_PAGES)) * double(sysconf(_SC_PAGESIZE));
+    // "max" reads as 0: no limit.
     std::string limit;
     std::ifstream("/sys/fs/cgroup/memory.max") >> limit;
     const double limit_bytes = std::atof(limit.c_str());
-    if (limit_bytes > 0 && limit_bytes < bytes) bytes = limit_bytes;
-    return bytes / (1024.0 * 1024.0 * 1024.0);
+    return limit_bytes > 0 && limit_bytes < bytes ? limit_bytes : bytes;
 }
-
-}  // namespace
 
 std::string machine_line() {
     std::string cpu = value_after("/proc/cpuinfo", "model name");
     utsname system = {};
     ::uname(&system);
     if (cpu.empty()) cpu = system.machine;
-    return format("%s, %d of %u cores usable, %s (built for %s), %.1f GiB memory, %s %s", cpu.c_str(), usable_cores(),
-                  std::thread::hardware_concurrency(), cpu_vectors(), built_vectors(), memory_gib(), system.sysname,
-                  system.release);
+    return format("%s, %d of %u cores usable, %s (built for %s), %.1f GiB memory, %s %s", cpu.c_str(),
+                  usable_cores(), std::thread::hardware_concurrency(), cpu_vectors(), built_vectors(),
+                  memory_bytes() / (1 << 30), system.sysname, system.release);
 }
 
 std::string compiler_line() {

@@ -6,5 +6,8 @@
 // "Some CPU 8, 4 of 8 cores usable, AVX-512 (built for AVX2), 15.6 GiB memory, Linux 6.1"
 std::string machine_line();
 
+// Of the machine, or of the container when that may use less.
+double memory_bytes();
+
 // "g++ 12.2.0"
 std::string compiler_line();

@@ -1,13 +1,13 @@
 // progress.cpp - what the bar says and when it is drawn.
 #include "io/progress.h"
 
+#include <sys/ioctl.h>
+#include <unistd.h>
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "core/check.h"
 
@@ -55,7 +55,7 @@ std::string bar(double share, int columns, bool has_blocks) {
 
 std::string format_duration(double seconds) {
     if (!(seconds >= 0) || seconds > 1e9) return "?";
-    const long long s = (long long)(seconds + 0.5);
+    const long long s = std::llround(seconds);
     if (s >= 3600) return format("%lld:%02lld:%02lld", s / 3600, s / 60 % 60, s % 60);
     return format("%02lld:%02lld", s / 60, s % 60);
 }
@@ -105,7 +105,9 @@ void Progress::update(int64_t done, const std::string& note) {
     const double interval = now - rate_time_;
     if (interval > 0 && done_ > rate_done_) {
         const double rate = double(done_ - rate_done_) / interval;
-        const double weight = rate_ > 0 ? 1 - std::exp(-interval / kRateMemoryS) : 1;
+        // note: the second term makes it the plain mean at first, so that the first step does not weigh for
+        // seconds.
+        const double weight = std::max(1 - std::exp(-interval / kRateMemoryS), interval / (now - started_));
         rate_ += weight * (rate - rate_);
         rate_time_ = now;
         rate_done_ = done_;
@@ -118,7 +120,8 @@ std::string Progress::line(int columns) const {
     const double elapsed = seconds() - started_;
     const double rate = steps_per_s();
     const double left = rate > 0 ? double(std::max<int64_t>(options_.total - done_, 0)) / rate : INFINITY;
-    const double share = options_.total > 0 ? std::clamp(double(done_) / double(options_.total), 0.0, 1.0) : 0;
+    const double share =
+        options_.total > 0 ? std::clamp(double(done_) / double(options_.total), 0.0, 1.0) : 0;
 
     // note: rounded down, so that 100% means all of it.
     const std::string head = format("%3d%%", int(share * 100));

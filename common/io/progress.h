@@ -1,8 +1,7 @@
 // progress.h - the bar that a training run draws on stderr:
 //    42%|########        | 6588/15685 [01:44<02:24, 62.9it/s, 129k tokens/s, loss=1.532]
-// On a terminal the line is redrawn, at most ten times a second; elsewhere (a file, CI) it is printed plainly every
-// few seconds; with --quiet not at all.
-// Not here: log.csv (run_log.h), which keeps every step.
+// On a terminal the line is redrawn, at most ten times a second; elsewhere (a file, CI) it is printed plainly
+// every few seconds; with --quiet not at all. Not here: log.csv (run_log.h), which keeps every step.
 #pragma once
 #include <cstdint>
 #include <cstdio>
@@ -14,7 +13,7 @@ struct ProgressOptions {
     int64_t first = 0;            // steps done before this process started (resume)
     int64_t tokens_per_step = 0;  // above 0: also prints tokens/s
     bool quiet = false;
-    double line_every_s = 10;     // between plain lines
+    double line_every_s = 10;  // between plain lines
 
     // For tests; a program leaves them alone.
     FILE* out = stderr;
@@ -37,7 +36,8 @@ class Progress {
     // A line of its own above the bar, on the same stream; nothing if quiet.
     void print(const std::string& line);
 
-    // Takes the bar off the screen, for output on stdout; the next update draws it again. Call it before an error, too.
+    // Takes the bar off the screen, for output on stdout; the next update draws it again. Call it before an
+    // error, too.
     void clear();
 
     // The last state, kept on the screen.

@@ -14,14 +14,18 @@ using html::escape;
 const char* report_style() {
     return R"css(
 header { border-bottom: 1px solid var(--line); padding-bottom: 1rem; }
-.warning { background: var(--warn-page); border: 1px solid var(--warn-line); border-left-width: 6px; border-radius: 8px;
-  padding: .7rem 1rem; margin: 1rem 0; overflow-wrap: anywhere; }
-.numbers { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .75rem; margin: 1.25rem 0 0; padding: 0; }
-.numbers div { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: .7rem .9rem; }
+.warning { background: var(--warn-page); border: 1px solid var(--warn-line); border-left-width: 6px;
+  border-radius: 8px; padding: .7rem 1rem; margin: 1rem 0; overflow-wrap: anywhere; }
+.numbers { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .75rem;
+  margin: 1.25rem 0 0; padding: 0; }
+.numbers div { background: var(--card); border: 1px solid var(--line); border-radius: 8px;
+  padding: .7rem .9rem; }
 .numbers dt { font-size: .85rem; color: var(--muted); }
-.numbers dd { margin: 0; font-size: 1.5rem; line-height: 1.3; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+.numbers dd { margin: 0; font-size: 1.5rem; line-height: 1.3; font-variant-numeric: tabular-nums;
+  overflow-wrap: anywhere; }
 .numbers dd small { display: block; font-size: .8rem; color: var(--muted); line-height: 1.35; }
-figure { margin: 0 0 1rem; background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: .75rem .5rem .25rem; overflow-x: auto; }
+figure { margin: 0 0 1rem; background: var(--card); border: 1px solid var(--line); border-radius: 8px;
+  padding: .75rem .5rem .25rem; overflow-x: auto; }
 .chart { display: block; width: 100%; height: auto; min-width: 24rem; font-size: 12px; }
 .chart text { fill: var(--text); }
 .chart .chart-title { font-size: 1.15em; font-weight: 600; }
@@ -32,27 +36,30 @@ figure { margin: 0 0 1rem; background: var(--card); border: 1px solid var(--line
 .chart .band { opacity: .2; }
 .trio { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); gap: 0 1rem; }
 .trio .chart { min-width: 0; font-size: 12px; }
-@media (max-width: 40rem) {
-  .chart { font-size: 18px; }  /* the drawing shrinks to half, its letters must not */
-  th, td { padding: .35rem .5rem; }
-}
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .95rem; }
-th, td { padding: .35rem .75rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
+th, td { padding: .35rem .75rem; border-bottom: 1px solid var(--line); text-align: right;
+  white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; padding-left: .25rem; }
 th { font-weight: 600; border-bottom-color: var(--muted); }
 .prompt { color: var(--muted); }
-.groups { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); gap: .5rem 2rem; }
+.groups { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr));
+  gap: .5rem 2rem; }
 .groups dl { display: grid; grid-template-columns: auto 1fr; gap: .1rem 1rem; margin: 0; font-size: .95rem; }
 .groups dt { color: var(--muted); }
 .groups dd { margin: 0; text-align: right; overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
 details { margin: .6rem 0; }
 summary { cursor: pointer; padding: .2rem 0; }
-@media print { details > * { display: block; } }
+@media (max-width: 40rem) {
+  .chart { font-size: 20px; min-width: 0; }  /* the drawing shrinks to half, its letters must not */
+  .chart .curve { stroke-width: 3; }
+  th, td { padding: .35rem .5rem; }
+}
 )css";
 }
 
-// ---- Charts ---------------------------------------------------------------------------------------------------------
+// ---- Charts
+// ---------------------------------------------------------------------------------------------------------
 
 svg::Series series_of(const std::vector<LogRow>& log, const std::string& name,
                       const std::function<double(const LogRow&)>& value) {
@@ -94,13 +101,15 @@ std::string charts(const std::vector<LogRow>& log) {
     small.from_zero = true;
     std::string out = figure(loss, "loss", "Loss");
 
-    // The first steps, where most of the loss goes, are a sliver above; on this axis they have half of the width.
+    // The first steps, where most of the loss goes, are a sliver above; on this axis they have half of the
+    // width.
     std::string more;
     svg::LineChart log_loss = loss;
     log_loss.log_x = true;
     more += figure(log_loss, "loss-log", "Loss, logarithmic steps");
     more += "<div class=\"trio\">\n";
-    const auto add = [&](const std::string& id, const std::string& title, const std::function<double(const LogRow&)>& value) {
+    const auto add = [&](const std::string& id, const std::string& title,
+                         const std::function<double(const LogRow&)>& value) {
         svg::LineChart chart = small;
         chart.series.push_back(series_of(log, title, value));
         more += figure(chart, id, title);
@@ -109,11 +118,14 @@ std::string charts(const std::vector<LogRow>& log) {
     add("grad-norm", "Gradient norm", [](const LogRow& row) { return row.grad_norm; });
     add("speed", "Tokens per second", [](const LogRow& row) { return row.tokens_per_s; });
     more += "</div>\n";
-    return out + "<details>\n<summary>More curves: logarithmic steps, learning rate, gradient norm (before clipping), speed</summary>\n" + more +
-           "</details>\n";
+    return out +
+           "<details>\n<summary>More curves: logarithmic steps, learning rate, gradient norm (before "
+           "clipping), speed</summary>\n" +
+           more + "</details>\n";
 }
 
-// ---- The other parts ------------------------------------------------------------------------------------------------
+// ---- The other parts
+// ------------------------------------------------------------------------------------------------
 
 std::string header(const ReportData& data) {
     std::string out = "<header>\n<h1>" + escape(data.title) + "</h1>\n";
@@ -133,7 +145,8 @@ std::string header(const ReportData& data) {
 }
 
 std::string table(const ReportData::Table& table) {
-    std::string out = "<h2>" + escape(table.title) + "</h2>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"" +
+    std::string out = "<h2>" + escape(table.title) +
+                      "</h2>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"" +
                       escape(table.title) + "\">\n<table>\n<thead><tr>";
     for (const std::string& column : table.columns) out += "<th scope=\"col\">" + escape(column) + "</th>";
     out += "</tr></thead>\n<tbody>\n";
@@ -150,8 +163,10 @@ std::string table(const ReportData::Table& table) {
 std::string sample_text(const ReportData::Sample& sample) {
     std::string out = "<pre>";
     // note: HTML drops a line break right behind <pre>.
-    if (!sample.prompt.empty()) out += "<span class=\"prompt\">" + escape(sample.prompt) + "</span>";
-    else if (!sample.text.empty() && sample.text[0] == '\n') out += "\n";
+    if (!sample.prompt.empty())
+        out += "<span class=\"prompt\">" + escape(sample.prompt) + "</span>";
+    else if (!sample.text.empty() && sample.text[0] == '\n')
+        out += "\n";
     return out + escape(sample.text) + "</pre>\n";
 }
 
@@ -160,7 +175,8 @@ std::string samples(const std::vector<ReportData::Sample>& samples) {
     std::string out = "<h2>Samples</h2>\n";
     out += "<h3>" + escape(samples.back().label) + "</h3>\n" + sample_text(samples.back());
     for (size_t i = samples.size() - 1; i-- > 0;)
-        out += "<details>\n<summary>" + escape(samples[i].label) + "</summary>\n" + sample_text(samples[i]) + "</details>\n";
+        out += "<details>\n<summary>" + escape(samples[i].label) + "</summary>\n" + sample_text(samples[i]) +
+               "</details>\n";
     return out;
 }
 
@@ -192,4 +208,6 @@ std::string report_html(const ReportData& data) {
     return html::page(page);
 }
 
-void write_report(const std::string& path, const ReportData& data) { write_file_atomically(path, report_html(data)); }
+void write_report(const std::string& path, const ReportData& data) {
+    write_file_atomically(path, report_html(data));
+}

@@ -31,12 +31,12 @@ struct ReportData {
     std::string subtitle;               // one sentence
     std::vector<std::string> warnings;  // shown first, loud
     std::vector<Number> headline;
-    std::vector<LogRow> log;            // makes the charts: losses, learning rate, gradient norm, speed
-    std::vector<Table> tables;          // one row per epoch, for example
-    std::vector<Sample> samples;        // the last one is shown first
+    std::vector<LogRow> log;      // makes the charts: losses, learning rate, gradient norm, speed
+    std::vector<Table> tables;    // one row per epoch, for example
+    std::vector<Sample> samples;  // the last one is shown first
     std::vector<Group> config;
     std::string command;
-    std::string machine;                // machine_line() and compiler_line()
+    std::string machine;  // machine_line() and compiler_line()
 };
 
 std::string report_html(const ReportData& data);

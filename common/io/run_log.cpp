@@ -1,12 +1,12 @@
 // run_log.cpp - log.csv: whole lines out, strict lines in.
 #include "io/run_log.h"
 
+#include <fcntl.h>
+#include <unistd.h>
 #include <cerrno>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
-#include <fcntl.h>
-#include <unistd.h>
 #include <utility>
 
 #include "core/check.h"
@@ -20,8 +20,8 @@ constexpr size_t kColumns = 7;
 
 // note: nine digits bring back every float exactly, and losses and rates are floats.
 std::string to_line(const LogRow& row) {
-    std::string line = format("%lld,%lld,%.9g,%.9g,%.9g,%.9g,", (long long)(row.step), (long long)(row.tokens),
-                              row.loss, row.lr, row.grad_norm, row.tokens_per_s);
+    std::string line = format("%lld,%lld,%.9g,%.9g,%.9g,%.9g,", (long long)(row.step),
+                              (long long)(row.tokens), row.loss, row.lr, row.grad_norm, row.tokens_per_s);
     if (row.val_loss) line += format("%.9g", *row.val_loss);
     return line + "\n";
 }
@@ -62,17 +62,19 @@ bool parse_line(const std::string& line, LogRow* row) {
     return true;
 }
 
-// Calls row(line, parsed) for every whole line behind the header. A file that a crash left without a whole header has none.
+// Calls row(line, parsed) for every whole line behind the header. A file that a crash left without a whole
+// header has none.
 template <class F>
 void for_each_row(const std::string& path, const std::string& text, F&& row) {
     const std::string shown = utf8::printable(path), header = kRunLogHeader;
     const size_t header_end = text.find('\n');
     const std::string first = text.substr(0, header_end);
-    const bool is_torn_header = header_end == std::string::npos && header.compare(0, first.size(), first) == 0;
+    const bool is_torn_header =
+        header_end == std::string::npos && header.compare(0, first.size(), first) == 0;
     if (is_torn_header) return;
     if (header_end == std::string::npos || first != header)
-        user_error("%s is not a run log: its first line is not %s\nmove it away, or choose another folder", shown.c_str(),
-                   kRunLogHeader);
+        user_error("%s is not a run log: its first line is not %s\nmove it away, or choose another folder",
+                   shown.c_str(), kRunLogHeader);
     size_t number = 2;
     for (size_t begin = header_end + 1; begin < text.size(); number++) {
         const size_t end = text.find('\n', begin);
@@ -89,9 +91,12 @@ void for_each_row(const std::string& path, const std::string& text, F&& row) {
 
 }  // namespace
 
-// ---- Writing --------------------------------------------------------------------------------------------------------
+// ---- Writing
+// --------------------------------------------------------------------------------------------------------
 
-RunLog RunLog::create(const std::string& path) { return RunLog(path, ""); }
+RunLog RunLog::create(const std::string& path) {
+    return RunLog(path, "");
+}
 
 RunLog RunLog::resume(const std::string& path, int64_t last_step) {
     std::string kept;
@@ -106,11 +111,14 @@ RunLog RunLog::resume(const std::string& path, int64_t last_step) {
 RunLog::RunLog(const std::string& path, const std::string& rows) : path_(path) {
     write_file_atomically(path, std::string(kRunLogHeader) + "\n" + rows);
     descriptor_ = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
-    if (descriptor_ < 0) user_error("cannot write %s: %s", utf8::printable(path).c_str(), std::strerror(errno));
+    if (descriptor_ < 0)
+        user_error("cannot write %s: %s", utf8::printable(path).c_str(), std::strerror(errno));
     last_flush_ = std::chrono::steady_clock::now();
 }
 
-RunLog::RunLog(RunLog&& other) noexcept { *this = std::move(other); }
+RunLog::RunLog(RunLog&& other) noexcept {
+    *this = std::move(other);
+}
 
 RunLog& RunLog::operator=(RunLog&& other) noexcept {
     std::swap(descriptor_, other.descriptor_);
@@ -122,8 +130,8 @@ RunLog& RunLog::operator=(RunLog&& other) noexcept {
 
 RunLog::~RunLog() {
     if (descriptor_ < 0) return;
-    // note: a destructor must not stop the program; what cannot be written now has been reported by an earlier flush,
-    // or is lost with the disk.
+    // note: a destructor must not stop the program; what cannot be written now has been reported by an
+    // earlier flush, or is lost with the disk.
     if (!waiting_.empty() && ::write(descriptor_, waiting_.data(), waiting_.size()) < 0) waiting_.clear();
     ::close(descriptor_);
 }
@@ -155,7 +163,8 @@ void RunLog::flush() {
     last_flush_ = std::chrono::steady_clock::now();
 }
 
-// ---- Reading --------------------------------------------------------------------------------------------------------
+// ---- Reading
+// --------------------------------------------------------------------------------------------------------
 
 std::vector<LogRow> read_run_log(const std::string& path) {
     const std::string text = read_file(path);

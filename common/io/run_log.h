@@ -1,5 +1,6 @@
 // run_log.h - log.csv, one row per optimiser step, and its reader.
-// Not here: the configuration (config.json), the state (checkpoint.safetensors). Nothing in the log changes a run.
+// Not here: the configuration (config.json), the state (checkpoint.safetensors). Nothing in the log changes a
+// run.
 #pragma once
 #include <chrono>
 #include <cstdint>
@@ -10,11 +11,11 @@
 constexpr const char* kRunLogHeader = "step,tokens,loss,lr,grad_norm,tokens_per_s,val_loss";
 
 struct LogRow {
-    int64_t step = 0;                // counts from 1: the row describes the state after this step
-    int64_t tokens = 0;              // read since the start of training
-    double loss = 0;                 // nats per token, of this step's batch
+    int64_t step = 0;    // counts from 1: the row describes the state after this step
+    int64_t tokens = 0;  // read since the start of training
+    double loss = 0;     // nats per token, of this step's batch
     double lr = 0;
-    double grad_norm = 0;            // before clipping
+    double grad_norm = 0;  // before clipping
     double tokens_per_s = 0;
     std::optional<double> val_loss;  // empty when not evaluated after this step
 };
@@ -30,8 +31,8 @@ class RunLog {
     // An empty log; what was there is replaced.
     static RunLog create(const std::string& path);
 
-    // Goes on after `last_step`: rows behind it, and a last line that a crash tore, are cut off. A log that is missing is
-    // begun anew. Refuses a file that is not a run log.
+    // Goes on after `last_step`: rows behind it, and a last line that a crash tore, are cut off. A log that
+    // is missing is begun anew. Refuses a file that is not a run log.
     static RunLog resume(const std::string& path, int64_t last_step);
 
     void add(const LogRow& row);

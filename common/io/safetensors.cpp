@@ -28,6 +28,7 @@ const char* const kOurHeaderStart = R"({"__metadata__":{"header_checksum":")";
 
 constexpr uint64_t kLengthBytes = 8;             // the header's length, in front of it
 constexpr uint64_t kMaxHeaderBytes = 100000000;  // the format's own limit
+constexpr size_t kMaxDimensions = 64;            // ours; a header of nothing but dimensions would eat memory
 
 struct StoredType {
     const char* name;
@@ -59,7 +60,7 @@ std::string printable(const std::string& text) {
 std::string shape_text(const std::vector<int64_t>& shape) {
     std::string text = "(";
     for (size_t i = 0; i < shape.size(); i++) text += (i ? "," : "") + std::to_string(shape[i]);
-    return text + ")";
+    return printable(text + ")");
 }
 
 // The number of bytes of a tensor; false when it does not fit into 63 bits. Sizes of 0 are left out of that
@@ -79,7 +80,7 @@ bool tensor_bytes(const std::vector<int64_t>& shape, uint64_t element_size, uint
 
 std::string json_string(const std::string& text) {
     using nlohmann::json;
-    const std::string quoted = json(text).dump(-1, ' ', false, json::error_handler_t::replace);
+    std::string quoted = json(text).dump(-1, ' ', false, json::error_handler_t::replace);
     CHECK(json::parse(quoted).get_ref<const std::string&>() == text, "[write_safetensors] not UTF-8: '%s'",
           printable(text).c_str());
     return quoted;
@@ -238,6 +239,9 @@ struct HeaderParser {
             tensor.shape.push_back(int64_t(number));
         else
             offsets.push_back(number);
+        if (tensor.shape.size() > kMaxDimensions || offsets.size() > 2)
+            refuse(path, "tensor '%s' has too many numbers in its %s", printable(name).c_str(),
+                   field.c_str());
         return true;
     }
 
@@ -276,7 +280,7 @@ struct HeaderParser {
     [[noreturn]] bool bad_number() const {
         if (where != Where::kShape && where != Where::kOffsets) misplaced("a number");
         refuse(path, "tensor '%s' has a number in its %s that is not whole and in [0, 2^63)",
-               printable(name).c_str(), where == Where::kShape ? "shape" : "data_offsets");
+               printable(name).c_str(), field.c_str());
     }
 
     void finish_tensor() {
@@ -307,6 +311,7 @@ void check_layout(const std::string& path, const std::map<std::string, Safetenso
         const std::string* name;
     };
     std::vector<Span> spans;
+    spans.reserve(entries.size());
     for (const auto& [name, entry] : entries)
         spans.push_back({entry.offset, entry.offset + entry.bytes, &name});
     std::sort(spans.begin(), spans.end(), [](const Span& a, const Span& b) {
@@ -392,7 +397,8 @@ SafetensorsFile SafetensorsFile::open(const std::string& path, Checksum checksum
     if (header.empty() || header[0] != '{' || header.find('\0') != std::string::npos)
         refuse(path, "its header is not a JSON object: not a safetensors file, or damaged");
     HeaderParser parser(path);
-    nlohmann::json::sax_parse(header, &parser);
+    const bool is_parsed = nlohmann::json::sax_parse(header, &parser);
+    CHECK(is_parsed, "[SafetensorsFile::open] the parser stopped without a refusal");
     result.names_ = std::move(parser.names);
     result.entries_ = std::move(parser.entries);
     result.metadata_ = std::move(parser.metadata);

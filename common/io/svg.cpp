@@ -11,7 +11,7 @@
 namespace svg {
 namespace {
 
-constexpr int kColours = 6;  // --c0 to --c5 in html.h
+constexpr int kColours = 6;                                      // --c0 to --c5 in html.h
 constexpr int kLeft = 64, kRight = 16, kTop = 40, kBottom = 46;  // room for labels, pixels
 constexpr int kLegendRow = 20;
 constexpr double kLetterWidth = 9;  // generous: the text may be wider where the page enlarges it for a phone
@@ -25,12 +25,15 @@ struct Scale {
     double low, high, from, to;
     bool is_log = false;
     double operator()(double value) const {
-        const double share = is_log ? std::log(value / low) / std::log(high / low) : (value - low) / (high - low);
+        const double share =
+            is_log ? std::log(value / low) / std::log(high / low) : (value - low) / (high - low);
         return from + share * (to - from);
     }
 };
 
-bool is_drawable(double x, double y, bool log_x) { return std::isfinite(x) && std::isfinite(y) && (!log_x || x > 0); }
+bool is_drawable(double x, double y, bool log_x) {
+    return std::isfinite(x) && std::isfinite(y) && (!log_x || x > 0);
+}
 
 // At most `max_points` points, each the mean of the originals in one piece of the x axis.
 std::vector<Point> thin(const Series& series, bool log_x, int max_points) {
@@ -62,7 +65,8 @@ std::vector<Point> thin(const Series& series, bool log_x, int max_points) {
     return thinned;
 }
 
-// A number as an axis shows it: 0.001, 12.5, 20k, 3M. The largest number of the axis chooses the unit for all.
+// A number as an axis shows it: 0.001, 12.5, 20k, 3M. The largest number of the axis chooses the unit for
+// all.
 std::string axis_number(double value, double largest) {
     if (value == 0) return "0";
     if (largest >= 1e6) return format("%.4gM", value / 1e6);
@@ -70,7 +74,9 @@ std::string axis_number(double value, double largest) {
     return format("%.4g", value);
 }
 
-std::string pixels(double value) { return format("%.1f", value); }
+std::string pixels(double value) {
+    return format("%.1f", value);
+}
 
 std::string path_through(const std::vector<Point>& points, const Scale& x, const Scale& y) {
     std::string path;
@@ -83,7 +89,8 @@ std::string band_around(const std::vector<Point>& points, const Scale& x, const 
     std::string path;
     for (size_t i = 0; i < points.size(); i++)
         path += (i == 0 ? "M" : "L") + pixels(x(points[i].x)) + " " + pixels(y(points[i].high));
-    for (size_t i = points.size(); i-- > 0;) path += "L" + pixels(x(points[i].x)) + " " + pixels(y(points[i].low));
+    for (size_t i = points.size(); i-- > 0;)
+        path += "L" + pixels(x(points[i].x)) + " " + pixels(y(points[i].low));
     return path + "Z";
 }
 
@@ -99,15 +106,17 @@ std::string describe(const LineChart& chart) {
             last = i;
         }
         if (first == series.x.size()) continue;
-        text += format("%s: %.4g at %s %.6g, %.4g at %.6g, lowest %.4g at %.6g. ", series.name.c_str(), series.y[first],
-                       chart.x_label.c_str(), series.x[first], series.y[last], series.x[last], series.y[lowest],
-                       series.x[lowest]);
+        text += format("%s: %.4g at %s %.6g, %.4g at %.6g, lowest %.4g at %.6g. ", series.name.c_str(),
+                       series.y[first], chart.x_label.c_str(), series.x[first], series.y[last],
+                       series.x[last], series.y[lowest], series.x[lowest]);
     }
     return text.empty() ? "No values." : text;
 }
 
-std::string text_at(double x, double y, const char* anchor, const std::string& css_class, const std::string& text) {
-    return format("<text class=\"%s\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", css_class.c_str(), x, y, anchor) +
+std::string text_at(double x, double y, const char* anchor, const std::string& css_class,
+                    const std::string& text) {
+    return format("<text class=\"%s\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", css_class.c_str(), x, y,
+                  anchor) +
            html::escape(text) + "</text>\n";
 }
 
@@ -136,12 +145,14 @@ std::vector<double> ticks(double low, double high, int count) {
         }
     std::vector<double> values;
     // note: multiples of the step, not a running sum, so that 0 is 0 and not 1e-17.
-    for (double k = std::floor(low / step + 1e-9); k <= std::ceil(high / step - 1e-9); k++) values.push_back(k * step);
+    for (double k = std::floor(low / step + 1e-9); k <= std::ceil(high / step - 1e-9); k++)
+        values.push_back(k * step);
     return values;
 }
 
 std::string line_chart(const LineChart& chart) {
-    CHECK(chart.series.size() <= size_t(kColours), "[svg] %zu series, but %d colours", chart.series.size(), kColours);
+    CHECK(chart.series.size() <= size_t(kColours), "[svg] %zu series, but %d colours", chart.series.size(),
+          kColours);
     std::vector<std::vector<Point>> curves;
     const double infinity = std::numeric_limits<double>::infinity();
     double x_low = infinity, x_high = -infinity, y_low = infinity, y_high = -infinity;
@@ -155,7 +166,8 @@ std::string line_chart(const LineChart& chart) {
     }
     const bool is_empty = x_low > x_high;
     if (is_empty) x_low = y_low = 1, x_high = y_high = 2;
-    if (x_low == x_high) x_low = chart.log_x ? x_low / 2 : x_low - 1, x_high = chart.log_x ? x_high * 2 : x_high + 1;
+    if (x_low == x_high)
+        x_low = chart.log_x ? x_low / 2 : x_low - 1, x_high = chart.log_x ? x_high * 2 : x_high + 1;
     if (!chart.log_x && x_low > 0 && x_low < 0.02 * x_high) x_low = 0;  // steps count from 1: show the origin
     if (chart.from_zero) y_low = std::min(y_low, 0.0);
     // note: also where they differ by rounding only, so that ticks have digits left to differ in.
@@ -165,7 +177,8 @@ std::string line_chart(const LineChart& chart) {
         y_low -= margin, y_high += margin;
     }
     const std::vector<double> y_ticks = ticks(y_low, y_high, 5);
-    const std::vector<double> x_ticks = chart.log_x ? log_ticks(x_low, x_high) : ticks(x_low, x_high, chart.width / 100);
+    const std::vector<double> x_ticks =
+        chart.log_x ? log_ticks(x_low, x_high) : ticks(x_low, x_high, chart.width / 80);
 
     const double bottom = chart.height - kBottom, right = chart.width - kRight;
     const bool has_legend = chart.series.size() > 1;
@@ -173,8 +186,9 @@ std::string line_chart(const LineChart& chart) {
     const Scale x{x_low, x_high, double(kLeft), right, chart.log_x};
     const Scale y{y_ticks.front(), y_ticks.back(), bottom, top};
 
-    std::string out = format("<svg class=\"chart\" viewBox=\"0 0 %d %d\" role=\"img\" aria-labelledby=\"%s-title %s-desc\">\n",
-                             chart.width, chart.height, chart.id.c_str(), chart.id.c_str());
+    std::string out = format(
+        "<svg class=\"chart\" viewBox=\"0 0 %d %d\" role=\"img\" aria-labelledby=\"%s-title %s-desc\">\n",
+        chart.width, chart.height, chart.id.c_str(), chart.id.c_str());
     out += "<title id=\"" + chart.id + "-title\">" + html::escape(chart.title) + "</title>\n";
     out += "<desc id=\"" + chart.id + "-desc\">" + html::escape(describe(chart)) + "</desc>\n";
     out += text_at(kLeft, 18, "start", "chart-title", chart.title);
@@ -186,7 +200,8 @@ std::string line_chart(const LineChart& chart) {
     for (double value : x_ticks) {
         if (value < x_low || value > x_high) continue;
         out += format("<path class=\"axis\" d=\"M%.1f %.1fv5\"/>", x(value), bottom);
-        out += text_at(x(value), bottom + 19, "middle", "tick", axis_number(value, chart.log_x ? value : x_high));
+        out += text_at(x(value), bottom + 19, "middle", "tick",
+                       axis_number(value, chart.log_x ? value : x_high));
     }
     out += format("<path class=\"axis\" d=\"M%d %.1fH%.1f\"/>\n", kLeft, bottom, right);
     out += text_at((kLeft + right) / 2, chart.height - 8, "middle", "label", chart.x_label);
@@ -200,13 +215,16 @@ std::string line_chart(const LineChart& chart) {
         if (has_band)
             out += "<path class=\"band\" fill=\"" + colour + "\" d=\"" + band_around(points, x, y) + "\"/>\n";
         if (!points.empty())
-            out += "<path class=\"curve\" stroke=\"" + colour + "\" d=\"" + path_through(points, x, y) + "\"/>\n";
+            out += "<path class=\"curve\" stroke=\"" + colour + "\" d=\"" + path_through(points, x, y) +
+                   "\"/>\n";
         if (chart.series[i].has_dots || points.size() == 1) {
             for (const Point& p : points)
-                out += format("<circle r=\"3.5\" fill=\"%s\" cx=\"%.1f\" cy=\"%.1f\"/>", colour.c_str(), x(p.x), y(p.y));
+                out += format("<circle r=\"3.5\" fill=\"%s\" cx=\"%.1f\" cy=\"%.1f\"/>", colour.c_str(),
+                              x(p.x), y(p.y));
         }
         if (has_legend) {
-            out += format("<path class=\"curve\" stroke=\"%s\" d=\"M%.1f %dh18\"/>", colour.c_str(), legend_x, kTop - 2);
+            out += format("<path class=\"curve\" stroke=\"%s\" d=\"M%.1f %dh18\"/>", colour.c_str(), legend_x,
+                          kTop - 2);
             out += text_at(legend_x + 24, kTop + 2, "start", "label", chart.series[i].name);
             legend_x += 24 + kLetterWidth * double(chart.series[i].name.size()) + 24;
         }

@@ -1,6 +1,6 @@
 // svg.h - line charts as SVG text, for pages that html.h makes (they use its colour variables).
-// Not here: interaction, other kinds of charts. A long curve is thinned: a line through the means of its pieces in front
-// of a pale band from their minima to their maxima.
+// Not here: interaction, other kinds of charts. A long curve is thinned: a line through the means of its
+// pieces in front of a pale band from their minima to their maxima.
 #pragma once
 #include <string>
 #include <vector>
@@ -18,12 +18,13 @@ struct LineChart {
     std::string title, x_label, y_label;
     std::vector<Series> series;  // at most six are told apart by colour
     bool log_x = false;
-    bool from_zero = false;      // the y axis begins at 0
+    bool from_zero = false;  // the y axis begins at 0
     int width = 760, height = 340;
-    int max_points = 400;        // per series
+    int max_points = 400;  // per series
 };
 
-// An <svg> element with a title, a description in words (first, last and lowest value of each series), axes, legend.
+// An <svg> element with a title, a description in words (first, last and lowest value of each series), axes,
+// legend.
 std::string line_chart(const LineChart& chart);
 
 // Round numbers that cover [low, high] in about `count` steps, ascending; for axes.

@@ -11,12 +11,12 @@
 
 namespace utf8 {
 
-constexpr uint32_t kInvalid = 0xffffffff;      // what decode_next returns instead of a code point
-constexpr uint32_t kReplacement = 0xfffd;      // the character that stands for what could not be decoded
+constexpr uint32_t kInvalid = 0xffffffff;  // what decode_next returns instead of a code point
+constexpr uint32_t kReplacement = 0xfffd;  // the character that stands for what could not be decoded
 constexpr uint32_t kLastCodePoint = 0x10ffff;
 
-// Reads the code point at `offset` and moves behind it. Where the bytes are not UTF-8 it returns kInvalid and moves
-// one byte. Refuses overlong forms, surrogates and code points above U+10FFFF, as the standard asks.
+// Reads the code point at `offset` and moves behind it. Where the bytes are not UTF-8 it returns kInvalid and
+// moves one byte. Refuses overlong forms, surrogates and code points above U+10FFFF, as the standard asks.
 inline uint32_t decode_next(const std::string& text, size_t* offset) {
     const size_t begin = (*offset)++;
     const auto byte = [&](size_t i) { return uint32_t(uint8_t(text[i])); };
@@ -47,7 +47,8 @@ inline uint32_t decode_next(const std::string& text, size_t* offset) {
 
 // Appends one code point.
 inline void append(std::string* text, uint32_t code) {
-    CHECK(code <= kLastCodePoint && !(code >= 0xd800 && code < 0xe000), "[utf8] U+%04X is not a character", code);
+    CHECK(code <= kLastCodePoint && !(code >= 0xd800 && code < 0xe000), "[utf8] U+%04X is not a character",
+          code);
     const auto tail = [&](int shift) { text->push_back(char(0x80 | (code >> shift & 0x3f))); };
     if (code < 0x80) {
         text->push_back(char(code));
@@ -83,15 +84,17 @@ inline std::vector<uint32_t> decode(const std::string& text, const std::string& 
         const size_t begin = offset;
         const uint32_t code = decode_next(text, &offset);
         if (code == kInvalid)
-            user_error("%s is not valid UTF-8: byte %zu is 0x%02x\nconvert it first, for example with: iconv -f latin1 -t utf-8",
-                       what.c_str(), begin, uint8_t(text[begin]));
+            user_error(
+                "%s is not valid UTF-8: byte %zu is 0x%02x\nconvert it first, for example with: iconv -f "
+                "latin1 -t utf-8",
+                what.c_str(), begin, uint8_t(text[begin]));
         codes.push_back(code);
     }
     return codes;
 }
 
-// `text` fit for one line on a terminal: control characters as \n, \t or \x1b, invalid bytes as \xff. Paths and arguments
-// come from outside, and an error message must neither break its line nor move the cursor.
+// `text` fit for one line on a terminal: control characters as \n, \t or \x1b, invalid bytes as \xff. Paths
+// and arguments come from outside, and an error message must neither break its line nor move the cursor.
 inline std::string printable(const std::string& text) {
     std::string shown;
     for (size_t offset = 0; offset < text.size();) {

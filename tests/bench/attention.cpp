@@ -1,8 +1,10 @@
-// attention.cpp - how fast the attention kernels are: time per call and GFLOP/s, forward and backward, 1 and 2 threads.
-// Arithmetic is counted for the causal half alone: a pair (query, key <= query) costs 2 HS operations in each product,
-// and there are 2 products in the forward and 5 in the backward.
+// attention.cpp - how fast the attention kernels are: time per call and GFLOP/s, forward and backward, 1 and
+// 2 threads. Counted is the causal half alone: a pair (query, key <= query) costs 2 HS operations in each
+// product, and there are 2 products in the forward and 5 in the backward.
+//
 // Not here: a bar. Attention is part of a training step, and the step has one.
-// Run: build/bench/attention [dropout probability]
+//
+// Run: make benches && build/cpu/bench/attention [dropout probability]
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -28,7 +30,8 @@ const Size kSizes[] = {
 };
 
 double now_ms() {
-    return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
+    return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch())
+        .count();
 }
 
 // The shortest of many calls: on a shared machine the others measure the neighbours.
@@ -45,7 +48,7 @@ double shortest_ms(F&& call) {
 }
 
 void measure(const Size& size, int threads, float dropout) {
-    const auto [name, B, T, NH, HS] = size;
+    const int64_t B = size.B, T = size.T, NH = size.NH, HS = size.HS;
     parallel::set_num_threads(threads);
     std::vector<float> qkv(size_t(B * T * 3 * NH * HS)), dqkv(qkv.size());
     std::vector<float> out(size_t(B * T * NH * HS)), dout(out.size()), lse(size_t(B * NH * T));
@@ -55,13 +58,14 @@ void measure(const Size& size, int threads, float dropout) {
     const DropoutMask mask{dropout, 3, 4};
 
     const double forward_ms = shortest_ms(
-        [&, B = B, T = T, NH = NH, HS = HS] { cpu::attention_forward(out.data(), lse.data(), qkv.data(), B, T, NH, HS, mask, {}); });
-    const double backward_ms = shortest_ms([&, B = B, T = T, NH = NH, HS = HS] {
-        cpu::attention_backward(dqkv.data(), dout.data(), qkv.data(), out.data(), lse.data(), B, T, NH, HS, mask, {});
+        [&] { cpu::attention_forward(out.data(), lse.data(), qkv.data(), B, T, NH, HS, mask, {}); });
+    const double backward_ms = shortest_ms([&] {
+        cpu::attention_backward(dqkv.data(), dout.data(), qkv.data(), out.data(), lse.data(), B, T, NH, HS,
+                                mask, {});
     });
     const double gflop = double(B * NH) * double(T * (T + 1) / 2) * 2 * double(HS) * 1e-9;  // of one product
-    std::printf("%-24s %7d %9.3f %9.1f %9.3f %9.1f %9.3f %9.1f\n", name, threads, forward_ms, 2e3 * gflop / forward_ms,
-                backward_ms, 5e3 * gflop / backward_ms, forward_ms + backward_ms,
+    std::printf("%-24s %7d %9.3f %9.1f %9.3f %9.1f %9.3f %9.1f\n", size.name, threads, forward_ms,
+                2e3 * gflop / forward_ms, backward_ms, 5e3 * gflop / backward_ms, forward_ms + backward_ms,
                 7e3 * gflop / (forward_ms + backward_ms));
 }
 
@@ -69,8 +73,8 @@ void measure(const Size& size, int threads, float dropout) {
 
 int main(int argc, char** argv) {
     const float dropout = argc > 1 ? float(std::atof(argv[1])) : 0.0f;
-    std::printf("attention, dropout %g\n%-24s %7s %9s %9s %9s %9s %9s %9s\n", double(dropout), "size", "threads", "fwd ms",
-                "GFLOP/s", "bwd ms", "GFLOP/s", "both ms", "GFLOP/s");
+    std::printf("attention, dropout %g\n%-24s %7s %9s %9s %9s %9s %9s %9s\n", double(dropout), "size",
+                "threads", "fwd ms", "GFLOP/s", "bwd ms", "GFLOP/s", "both ms", "GFLOP/s");
     for (const Size& size : kSizes)
         for (int threads : {1, 2}) measure(size, threads, dropout);
 }

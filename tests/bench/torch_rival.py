@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""torch_rival.py - the GPT training step as a good PyTorch user writes it: the rival that train_step.cpp is timed against.
+"""torch_rival.py - the GPT training step as a good PyTorch user writes it: the rival of train_step.cpp.
 
 float32, scaled_dot_product_attention, fused AdamW, optionally torch.compile. Not here: the oracle (golden/twin.py,
-float64, spelt out). Weights and tokens come from golden/formula.py, so that the losses of both programs can be compared.
+float64, spelt out). Weights and tokens come from golden/formula.py: the losses of both programs can be compared.
 It serves one configuration: "run N" on stdin takes N training steps and answers with one line of JSON; the driver
 (compare.py) lets two such programs take turns without paying their start-up. Run:
     echo run 10 | python3 tests/bench/torch_rival.py a --threads 2 [--compile]

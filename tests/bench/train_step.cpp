@@ -1,6 +1,6 @@
-// train_step.cpp - our GPT training step, served like tests/bench/torch_rival.py serves PyTorch's: "run N" on stdin
-// takes N steps and answers with one line of JSON, so that compare.py can let both take turns on the same cores.
-// Not here: the comparison and its bars (compare.py); dropout, evaluation, checkpoints, which the rival lacks as well.
+// train_step.cpp - our GPT training step, served like tests/bench/torch_rival.py serves PyTorch's: "run N" on
+// stdin takes N steps and answers with one line of JSON, for compare.py to let both take turns.
+// Not here: the comparison and its bars (compare.py); dropout, evaluation, checkpoints, as the rival.
 // Run: echo run 20 | build/cpu/bench/train_step a --threads 2 [--profile]
 #include <sys/resource.h>
 
@@ -17,7 +17,7 @@
 #include "core/context.h"
 #include "core/parallel.h"
 #include "nn/adamw.h"
-#include "tests/bench/fma_peak.h"
+#include "tests/bench/peak.h"
 #include "tests/support/golden.h"
 
 namespace {
@@ -57,8 +57,8 @@ double now_s() {
     return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// Arithmetic that a step cannot avoid: three products per weight matrix (forward, and backward to input and weight),
-// six per head of attention over its causal half. What is computed twice to save memory does not count.
+// Arithmetic that a step cannot avoid: three products per weight matrix (forward, and backward to input and
+// weight), six per head of attention over its causal half. What is computed again is not counted.
 double flops_per_step(const BenchConfig& bench) {
     const GptConfig& m = bench.model;
     const double N = double(bench.B * m.T), D = double(m.NH * m.HS), C = double(m.C);
@@ -87,29 +87,33 @@ Options parse(int argc, char** argv) {
             if (!options.bench) usage_error("unknown argument '%s'", word.c_str());
         }
     }
-    if (!options.bench || options.threads < 1) usage_error("usage: train_step a|b|c|d|e [--threads N] [--profile]");
+    if (!options.bench || options.threads < 1)
+        usage_error("usage: train_step a|b|c|d|e [--threads N] [--profile]");
     return options;
 }
 
 class Trainer {
   public:
     explicit Trainer(const BenchConfig& bench)
-        : bench_(bench), model_(ctx.device, bench.model), optimizer_(ctx.device, model_.params, optimizer_options()) {
+        : bench_(bench),
+          model_(ctx.device, bench.model),
+          optimizer_(ctx.device, model_.params, optimizer_options()) {
         for (size_t i = 0; i < model_.params.size(); i++) {
             const Tensor& parameter = model_.params[i];
-            golden::fill_parameter(parameter.name, static_cast<float*>(parameter.memory), size_t(parameter.numel()),
-                                   kWeightScale);
+            golden::fill_parameter(parameter.name, static_cast<float*>(parameter.memory),
+                                   size_t(parameter.numel()), kWeightScale);
         }
-        tokens_ = golden::token_stream(size_t(bench.B * bench.model.T * kStreamBatches + 1), int(bench.model.V));
+        tokens_ =
+            golden::token_stream(size_t(bench.B * bench.model.T * kStreamBatches + 1), int(bench.model.V));
     }
 
     float step() {
         const int64_t B = bench_.B, T = bench_.model.T;
         const int* batch = tokens_.data() + (taken % kStreamBatches) * B * T;
         model_.params.zero_grad();
-        Tensor ids = ctx.ids(batch, {B, T});              // (B,T)
-        Tensor targets = ctx.ids(batch + 1, {B, T});      // (B,T)
-        Tensor logits = model_.forward(ctx, ids);         // (B,T,V)
+        Tensor ids = ctx.ids(batch, {B, T});          // (B,T)
+        Tensor targets = ctx.ids(batch + 1, {B, T});  // (B,T)
+        Tensor logits = model_.forward(ctx, ids);     // (B,T,V)
         Tensor loss = cross_entropy_inplace(ctx, logits, targets, B * T);
         const float value = ctx.to_host(loss);
         ctx.backward(loss);
@@ -141,27 +145,31 @@ int64_t peak_rss_mib() {
 }
 
 // Each kernel's share of the steps, most expensive first, and how much of the machine it uses.
-void print_profile(const Profile& profile, const BenchConfig& bench, double seconds, int64_t steps, int threads) {
-    const double peak = fma_peak_gflops();
-    std::fprintf(stderr, "(%s) %d threads: %.2f ms per step, %.1f GFLOP/s, %.0f %% of this width's FMA peak of %.0f\n",
-                 bench.name, threads, 1e3 * seconds / double(steps),
-                 flops_per_step(bench) * double(steps) / seconds * 1e-9,
-                 100 * flops_per_step(bench) * double(steps) / seconds * 1e-9 / peak, peak);
+void print_profile(const Profile& profile, const BenchConfig& bench, double seconds, int64_t steps,
+                   int threads) {
+    const double ceiling = peak::gflops(threads);
+    std::fprintf(
+        stderr, "(%s) %d threads: %.2f ms per step, %.1f GFLOP/s, %.0f %% of this width's FMA peak of %.0f\n",
+        bench.name, threads, 1e3 * seconds / double(steps),
+        flops_per_step(bench) * double(steps) / seconds * 1e-9,
+        100 * flops_per_step(bench) * double(steps) / seconds * 1e-9 / ceiling, ceiling);
     std::vector<std::pair<std::string, Profile::Entry>> rows(profile.entries.begin(), profile.entries.end());
-    std::sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.second.seconds > b.second.seconds; });
+    std::sort(rows.begin(), rows.end(),
+              [](const auto& a, const auto& b) { return a.second.seconds > b.second.seconds; });
     double covered = 0;
-    std::fprintf(stderr, "  %-58s %8s %7s %7s %8s %6s\n", "kernel", "ms/step", "share", "calls", "GFLOP/s", "peak");
+    std::fprintf(stderr, "  %-58s %8s %7s %7s %8s %6s\n", "kernel", "ms/step", "share", "calls", "GFLOP/s",
+                 "peak");
     for (const auto& [name, entry] : rows) {
         covered += entry.seconds;
         std::fprintf(stderr, "  %-58s %8.3f %6.1f%% %7.1f", name.c_str(), 1e3 * entry.seconds / double(steps),
                      100 * entry.seconds / seconds, double(entry.calls) / double(steps));
         if (entry.flops > 0)
             std::fprintf(stderr, " %8.1f %5.0f%%", entry.flops / entry.seconds * 1e-9,
-                         100 * entry.flops / entry.seconds * 1e-9 / peak);
+                         100 * entry.flops / entry.seconds * 1e-9 / ceiling);
         std::fprintf(stderr, "\n");
     }
-    std::fprintf(stderr, "  %-58s %8.3f %6.1f%%\n", "outside kernels", 1e3 * (seconds - covered) / double(steps),
-                 100 * (1 - covered / seconds));
+    std::fprintf(stderr, "  %-58s %8.3f %6.1f%%\n", "outside kernels",
+                 1e3 * (seconds - covered) / double(steps), 100 * (1 - covered / seconds));
 }
 
 }  // namespace
@@ -178,7 +186,7 @@ int main(int argc, char** argv) {
     long long count = 0;
     while (std::scanf("%15s", word) == 1) {
         if (!std::strcmp(word, "peak")) {  // the ceiling, measured when the caller asks, between two turns
-            std::printf("{\"fma_peak_gflops\": %.1f}\n", fma_peak_gflops());
+            std::printf("{\"fma_peak_gflops\": %.1f}\n", peak::gflops(options.threads));
             std::fflush(stdout);
             continue;
         }
@@ -192,11 +200,13 @@ int main(int argc, char** argv) {
         for (long long i = 0; i < count; i++) loss = trainer.step();
         const double seconds = now_s() - begin;
         if (is_profiled) profiled_s += seconds, profiled_steps += count;
-        std::printf("{\"seconds\": %.9f, \"steps\": %lld, \"step\": %lld, \"loss\": %.9g, \"peak_rss_mib\": %lld, "
-                    "\"flops_per_step\": %.0f, \"version\": \"\"}\n",
-                    seconds, count, static_cast<long long>(trainer.taken), double(loss),
-                    static_cast<long long>(peak_rss_mib()), flops_per_step(*options.bench));
+        std::printf(
+            "{\"seconds\": %.9f, \"steps\": %lld, \"step\": %lld, \"loss\": %.9g, \"peak_rss_mib\": %lld, "
+            "\"flops_per_step\": %.0f, \"version\": \"\"}\n",
+            seconds, count, static_cast<long long>(trainer.taken), double(loss),
+            static_cast<long long>(peak_rss_mib()), flops_per_step(*options.bench));
         std::fflush(stdout);
     }
-    if (profiled_steps > 0) print_profile(profile, *options.bench, profiled_s, profiled_steps, options.threads);
+    if (profiled_steps > 0)
+        print_profile(profile, *options.bench, profiled_s, profiled_steps, options.threads);
 }

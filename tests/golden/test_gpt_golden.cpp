@@ -1,5 +1,5 @@
-// test_gpt_golden.cpp - the whole model against PyTorch: same weights, same batches, the same gradients and losses.
-// The golden files are computed in float64 (tests/golden/twin.py), so that what is measured here is our float32 alone.
+// test_gpt_golden.cpp - the whole model against PyTorch: same weights and batches, same gradients and losses.
+// The golden files are computed in float64 (tests/golden/twin.py), so what is measured is our float32 alone.
 // Not here: the loop of chapters/00_char_gpt/main.cpp; its ingredients are put together again.
 #include <cmath>
 #include <vector>
@@ -13,8 +13,8 @@
 
 namespace {
 
-// float32 PyTorch is 2e-7 from float64 in these losses and 6e-7 in these gradients (twin.py --float32-spread); another
-// order of sums may cost a few times that.
+// float32 PyTorch is 2e-7 from float64 in these losses and 6e-7 in these gradients (twin.py
+// --float32-spread); another order of sums may cost a few times that.
 constexpr double kLossTolerance = 1e-5, kGradTolerance = 1e-4;
 
 GptConfig config_of(const golden::Case& c) {
@@ -55,8 +55,8 @@ TEST_CASE("gpt: gradients of step 1 and the first ten losses are PyTorch's", "[g
         Gpt model(ctx.device, config_of(c));
         for (size_t i = 0; i < model.params.size(); i++) {
             const Tensor& parameter = model.params[i];
-            golden::fill_parameter(parameter.name, static_cast<float*>(parameter.memory), size_t(parameter.numel()),
-                                   golden::kWeightScale);
+            golden::fill_parameter(parameter.name, static_cast<float*>(parameter.memory),
+                                   size_t(parameter.numel()), golden::kWeightScale);
         }
         AdamWOptions options;
         options.beta1 = golden::kBeta1, options.beta2 = golden::kBeta2, options.eps = golden::kEps;
@@ -68,9 +68,9 @@ TEST_CASE("gpt: gradients of step 1 and the first ten losses are PyTorch's", "[g
         for (int step = 1; step <= int(c.losses.size()); step++) {
             golden::fill_batch(inputs, targets, step, c.B, c.T, c.V, c.ignore_every);
             model.params.zero_grad();
-            Tensor ids = ctx.ids(inputs.data(), {c.B, c.T});           // (B,T)
-            Tensor target_ids = ctx.ids(targets.data(), {c.B, c.T});   // (B,T)
-            Tensor logits = model.forward(ctx, ids);                   // (B,T,V)
+            Tensor ids = ctx.ids(inputs.data(), {c.B, c.T});          // (B,T)
+            Tensor target_ids = ctx.ids(targets.data(), {c.B, c.T});  // (B,T)
+            Tensor logits = model.forward(ctx, ids);                  // (B,T,V)
             const int64_t counted = count_targets(targets.data(), int64_t(targets.size()));
             Tensor loss = is_inplace ? cross_entropy_inplace(ctx, logits, target_ids, counted)
                                      : cross_entropy(ctx, logits, target_ids, counted);
@@ -87,9 +87,9 @@ TEST_CASE("gpt: gradients of step 1 and the first ten losses are PyTorch's", "[g
     }
 }
 
-TEST_CASE("golden: the cases cover head sizes other than C/NH, both heads, both activations, clipping, ignored targets",
-          "[golden]") {
-    bool tied_odd_heads = false, untied_odd_heads = false, gelu = false, relu = false, clip = false, ignored = false;
+TEST_CASE("golden: the cases cover what chapters can ask of the model", "[golden]") {
+    bool tied_odd_heads = false, untied_odd_heads = false, gelu = false, relu = false, clip = false,
+         ignored = false;
     for (const golden::Case& c : golden::read_cases()) {
         tied_odd_heads |= c.tied && c.NH * c.HS != c.C;
         untied_odd_heads |= !c.tied && c.NH * c.HS != c.C;

@@ -148,7 +148,7 @@ def compute(dtype=torch.float64):
 
 
 def differs(line, want):
-    """Whether two lines differ by more than the last digits that an other PyTorch may round otherwise."""
+    """Whether two lines differ by more than the last digits that another PyTorch may round otherwise."""
     a, b = line.split(), want.split()
     if len(a) != len(b) or a[:2] != b[:2]:
         return True
@@ -183,7 +183,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="compare with the tracked files instead of writing them")
     parser.add_argument("--float32-spread", action="store_true",
-                        help="print how far the same model in float32 is from float64: what the test's bars must allow")
+                        help="print how far the same model in float32 is from float64: the test's bars must allow that")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.float32_spread:
@@ -197,7 +197,8 @@ def main():
     lines, values = compute()
     if options.check:
         bad = check(lines, values)
-        print(f"golden files: {len(CASES)} cases, {len(values)} gradients, {bad} differences (torch {torch.__version__})")
+        print(f"golden files: {len(CASES)} cases, {len(values)} gradients, {bad} differences "
+              f"(torch {torch.__version__})")
         sys.exit(1 if bad else 0)
     with open(TEXT_FILE, "w") as f:
         f.write("\n".join(lines) + "\n")

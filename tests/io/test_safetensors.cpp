@@ -86,12 +86,6 @@ void write_small_file(const std::string& path) {
                       {{"step", "42"}, {"text", "a \"b\"\n\xc3\xa9"}});
 }
 
-std::string small_file() {
-    TemporaryFolder folder;
-    write_small_file(folder.file("small"));
-    return read_bytes(folder.file("small"));
-}
-
 }  // namespace
 
 TEST_CASE("xxhash64 agrees with its specification, in one piece and in many", "[cpu][io]") {
@@ -225,7 +219,7 @@ TEST_CASE("safetensors: what is no file is refused", "[cpu][io]") {
     write_bytes(folder.file("empty"), "");
     REQUIRE_THAT(refusal(folder.file("empty")), contains("the file is empty"));
     if (geteuid() != 0) {  // root may read everything
-        write_bytes(folder.file("secret"), small_file());
+        write_small_file(folder.file("secret"));
         fs::permissions(folder.file("secret"), fs::perms::none);
         REQUIRE_THAT(refusal(folder.file("secret")), contains("Permission denied"));
     }
@@ -236,9 +230,9 @@ TEST_CASE("safetensors: a length that lies is refused", "[cpu][io]") {
     REQUIRE_THAT(refusal_of_bytes(std::string("\x03\0\0\0\0\0\0\0{}", 10)),
                  contains("claims 3 bytes and 2 follow"));
     REQUIRE_THAT(refusal_of_bytes(std::string("\x01\xe1\xf5\x05\0\0\0\0{}", 10)),
-                 contains("claims 100000001 bytes"));
+                 contains("claims 100000001 bytes (at most"));
     REQUIRE_THAT(refusal_of_bytes("\xff\xff\xff\xff\xff\xff\xff\xff{}"),
-                 contains("claims 18446744073709551615 bytes"));
+                 contains("claims 18446744073709551615 bytes (at most"));
     REQUIRE_THAT(refusal_of_bytes("First Citizen:\nBefore we proceed any further"),
                  contains("not a safetensors file"));
 }
@@ -246,6 +240,8 @@ TEST_CASE("safetensors: a length that lies is refused", "[cpu][io]") {
 TEST_CASE("safetensors: a hostile header is refused", "[cpu][io]") {
     const std::string good = R"("a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]})";
     const std::string deep(100000, '[');
+    std::string ones = "1";
+    for (int i = 0; i < 64; i++) ones += ",1";
     struct Case {
         std::string header, data, message;
     };
@@ -297,7 +293,8 @@ TEST_CASE("safetensors: a hostile header is refused", "[cpu][io]") {
         {R"({"a":{"dtype":"F32","shape":[2]}})", "12345678", "'a' has no data_offsets"},
         {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[]}})", "12345678", "has 0 data_offsets"},
         {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0]}})", "12345678", "has 1 data_offsets"},
-        {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8,8]}})", "12345678", "has 3 data_offsets"},
+        {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8,8]}})", "12345678",
+         "too many numbers in its data_offsets"},
         // numbers
         {R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", "12345678", "a number in its shape"},
         {R"({"a":{"dtype":"F32","shape":[2.0],"data_offsets":[0,8]}})", "12345678", "a number in its shape"},
@@ -309,6 +306,8 @@ TEST_CASE("safetensors: a hostile header is refused", "[cpu][io]") {
          "in its shape"},
         {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[-8,0]}})", "12345678", "in its data_offsets"},
         {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8.0]}})", "12345678", "in its data_offsets"},
+        {R"({"a":{"dtype":"U8","shape":[)" + ones + R"(],"data_offsets":[0,1]}})", "1",
+         "too many numbers in its shape"},
         // products: 2^31 * 2^31 * 4 = 2^64, which would wrap to 0
         {R"({"a":{"dtype":"F32","shape":[2147483648,2147483648],"data_offsets":[0,0]}})", "",
          "product overflows"},
@@ -367,37 +366,43 @@ TEST_CASE("safetensors: a hostile header is refused", "[cpu][io]") {
 
 TEST_CASE("safetensors: a file cut at any byte is refused", "[cpu][io]") {
     TemporaryFolder folder;
-    const std::string whole = small_file(), path = folder.file("cut");
-    write_bytes(path, whole);
+    const std::string path = folder.file("cut");
+    write_small_file(path);
     REQUIRE(is_accepted(path, Checksum::kRequired));
-    for (size_t length = 0; length < whole.size(); length++) {
-        write_bytes(path, whole.substr(0, length));
-        CAPTURE(length, whole.size());
+    const size_t whole = fs::file_size(path);
+    fs::resize_file(path, whole + 1);
+    refusal(path);
+    for (size_t length = whole; length-- > 0;) {
+        fs::resize_file(path, length);
+        CAPTURE(length, whole);
         refusal(path);
     }
-    write_bytes(path, whole + '\0');
-    refusal(path);
 }
 
 TEST_CASE("safetensors: one flipped bit anywhere in a file of ours is refused", "[cpu][io]") {
     TemporaryFolder folder;
-    const std::string whole = small_file(), path = folder.file("flipped");
-    for (size_t bit = 0; bit < whole.size() * 8; bit++) {
-        std::string bytes = whole;
-        bytes[bit / 8] = char(bytes[bit / 8] ^ (1 << (bit % 8)));
-        write_bytes(path, bytes);
-        CAPTURE(bit, whole.size());
-        refusal(path, Checksum::kRequired);
+    const std::string path = folder.file("flipped");
+    write_small_file(path);
+    const std::string whole = read_bytes(path);
+    // note: changed in place. Writing thousands of new files takes ten times as long on some file systems.
+    std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+    const auto put = [&](size_t at, char byte) { file.seekp(std::streamoff(at)).put(byte).flush(); };
+    for (size_t at = 0; at < whole.size(); at++) {
+        for (int bit = 0; bit < 8; bit++) {
+            put(at, char(whole[at] ^ (1 << bit)));
+            CAPTURE(at, bit, whole.size());
+            refusal(path, Checksum::kRequired);
+            if (!is_accepted(path)) continue;
 
-        // Without asking for checksums, a flip may hide the words "checksum" and "header_checksum" at most
-        // one at a time: what is then accepted still has every weight as it was.
-        if (is_accepted(path)) {
-            const SafetensorsFile file = SafetensorsFile::open(path);
+            // Where checksums are optional, a flip may hide one of the two under another key. What is then
+            // accepted still has every weight as it was.
             float weights[6] = {};
-            file.read_floats("wte.weight", {2, 3}, weights);
+            SafetensorsFile::open(path).read_floats("wte.weight", {2, 3}, weights);
             REQUIRE(std::memcmp(weights, kWeights, sizeof weights) == 0);
         }
+        put(at, whole[at]);
     }
+    REQUIRE(is_accepted(path, Checksum::kRequired));
 }
 
 TEST_CASE("safetensors: a write that fails keeps the old file and leaves nothing behind", "[cpu][io]") {
@@ -456,7 +461,10 @@ TEST_CASE("safetensors: a writer killed at any moment leaves a whole file", "[cp
         const pid_t child = fork();
         REQUIRE(child >= 0);
         if (child == 0) {
-            for (int step = 1;; step++) write(step);
+            failure_of([&] {
+                for (int step = 1;; step++) write(step);
+            });
+            _exit(1);
         }
         usleep(useconds_t(kill_at_us));
         REQUIRE(kill(child, SIGKILL) == 0);

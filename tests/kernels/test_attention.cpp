@@ -1,5 +1,6 @@
-// test_attention.cpp - cpu::attention_forward and _backward against plain double-precision loops that do store T x T,
-// against finite differences, and for what makes attention attention: causality, no overflow, the same bytes always.
+// test_attention.cpp - cpu::attention_forward and _backward against plain double-precision loops that do
+// store T x T, against finite differences, and for what makes attention attention: causality, no overflow,
+// the same bytes always.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -27,14 +28,20 @@ struct Problem {
     std::vector<float> qkv, dout;
 
     Problem(int64_t B, int64_t T, int64_t NH, int64_t HS, float dropout = 0, float spread = 1)
-        : B(B), T(T), NH(NH), HS(HS), mask{dropout, 77, 5}, qkv(size_t(B * T * 3 * NH * HS)), dout(size_t(B * T * NH * HS)) {
+        : B(B),
+          T(T),
+          NH(NH),
+          HS(HS),
+          mask{dropout, 77, 5},
+          qkv(size_t(B * T * 3 * NH * HS)),
+          dout(size_t(B * T * NH * HS)) {
         RandomStream random{uint64_t(B * 1000003 + T * 1009 + NH * 31 + HS), 1};
         for (float& x : qkv) x = spread * random.next_normal();
         for (float& x : dout) x = random.next_normal();
     }
     std::string sizes() const {
-        return format("B=%lld T=%lld NH=%lld HS=%lld p=%g", (long long)B, (long long)T, (long long)NH, (long long)HS,
-                      double(mask.p));
+        return format("B=%lld T=%lld NH=%lld HS=%lld p=%g", (long long)B, (long long)T, (long long)NH,
+                      (long long)HS, double(mask.p));
     }
 };
 
@@ -47,8 +54,8 @@ Result run(const Problem& a) {
     Result r{std::vector<float>(a.dout.size(), NAN), std::vector<float>(size_t(a.B * a.NH * a.T), NAN),
              std::vector<float>(a.qkv.size(), NAN)};
     cpu::attention_forward(r.out.data(), r.lse.data(), a.qkv.data(), a.B, a.T, a.NH, a.HS, a.mask, {});
-    cpu::attention_backward(r.dqkv.data(), a.dout.data(), a.qkv.data(), r.out.data(), r.lse.data(), a.B, a.T, a.NH,
-                            a.HS, a.mask, {});
+    cpu::attention_backward(r.dqkv.data(), a.dout.data(), a.qkv.data(), r.out.data(), r.lse.data(), a.B, a.T,
+                            a.NH, a.HS, a.mask, {});
     return r;
 }
 
@@ -66,7 +73,9 @@ Reference reference(const Problem& a) {
     for (int64_t b = 0; b < a.B; b++)
         for (int64_t h = 0; h < a.NH; h++)
             for (int64_t i = 0; i < T; i++) {
-                const auto at = [&](int64_t t, int64_t part) { return ((b * T + t) * 3 + part) * C + h * HS; };
+                const auto at = [&](int64_t t, int64_t part) {
+                    return ((b * T + t) * 3 + part) * C + h * HS;
+                };
                 const float* q = &a.qkv[size_t(at(i, 0))];
                 double top = -INFINITY, sum = 0;
                 for (int64_t j = 0; j <= i; j++) {
@@ -82,7 +91,8 @@ Reference reference(const Problem& a) {
                 double* out = &r.out[size_t((b * T + i) * C + h * HS)];
                 for (int64_t j = 0; j <= i; j++) {
                     att[size_t(j)] = std::exp(att[size_t(j)] - lse);
-                    if (a.mask.p > 0) keep[size_t(j)] = double(a.mask.scale(uint64_t(((b * a.NH + h) * T + i) * T + j)));
+                    if (a.mask.p > 0)
+                        keep[size_t(j)] = double(a.mask.scale(uint64_t(((b * a.NH + h) * T + i) * T + j)));
                     for (int64_t d = 0; d < HS; d++)
                         out[d] += att[size_t(j)] * keep[size_t(j)] * double(a.qkv[size_t(at(j, 2) + d)]);
                 }
@@ -91,7 +101,8 @@ Reference reference(const Problem& a) {
                 for (int64_t j = 0; j <= i; j++) {
                     dp[size_t(j)] = 0;
                     for (int64_t d = 0; d < HS; d++)
-                        dp[size_t(j)] += double(dout[d]) * double(a.qkv[size_t(at(j, 2) + d)]) * keep[size_t(j)];
+                        dp[size_t(j)] +=
+                            double(dout[d]) * double(a.qkv[size_t(at(j, 2) + d)]) * keep[size_t(j)];
                     mean += att[size_t(j)] * dp[size_t(j)];
                 }
                 for (int64_t j = 0; j <= i; j++) {
@@ -110,17 +121,19 @@ Reference reference(const Problem& a) {
 void check_against_reference(const Problem& a, double lse_noise = 0) {
     const Result got = run(a);
     const Reference want = reference(a);
-    const auto agree = [&](const char* what, const std::vector<float>& g, const std::vector<double>& w, double tol) {
+    const auto agree = [&](const char* what, const std::vector<float>& g, const std::vector<double>& w,
+                           double tol) {
         REQUIRE(allclose(what, a.sizes(), g.data(), w.data(), int64_t(w.size()), tol, tol) == "");
     };
     agree("attention_forward, out", got.out, want.out, kForwardTolerance);
     agree("attention_forward, lse", got.lse, want.lse, kForwardTolerance);
-    // note: a gradient's elements are sums of up to T terms of either sign, so that their errors are relative to the
-    // largest element and not to each.
+    // note: a gradient's elements are sums of up to T terms of either sign, so that their errors are relative
+    // to the largest element and not to each.
     double largest = 1;
     for (double x : want.dqkv) largest = std::max(largest, std::fabs(x));
     REQUIRE(allclose("attention_backward, dqkv", a.sizes(), got.dqkv.data(), want.dqkv.data(),
-                     int64_t(want.dqkv.size()), kBackwardTolerance, (kBackwardTolerance + lse_noise) * largest) == "");
+                     int64_t(want.dqkv.size()), kBackwardTolerance,
+                     (kBackwardTolerance + lse_noise) * largest) == "");
 }
 
 bool same_bytes(const std::vector<float>& a, const std::vector<float>& b) {
@@ -137,7 +150,8 @@ TEST_CASE("attention agrees with plain loops in double", "[cpu][attention]") {
     check_against_reference(Problem(B, T, NH, HS));
 }
 
-TEST_CASE("attention agrees with plain loops for more heads, wider heads, longer contexts", "[cpu][attention]") {
+TEST_CASE("attention agrees with plain loops for more heads, wider heads, longer contexts",
+          "[cpu][attention]") {
     check_against_reference(Problem(3, 64, 4, 32));
     check_against_reference(Problem(2, 40, 6, 128));
     check_against_reference(Problem(1, 70, 5, 127));
@@ -155,7 +169,8 @@ TEST_CASE("attention with dropout agrees with plain loops that draw the same mas
 }
 
 TEST_CASE("attention's dropout drops a probability's share", "[cpu][attention]") {
-    // v = 1 everywhere: without dropout out = 1, with dropout the sum of the kept probabilities over 1 - p, mean 1
+    // v = 1 everywhere: without dropout out = 1, with dropout the sum of the kept probabilities over 1 - p,
+    // mean 1
     Problem a(4, 64, 4, 8, 0.25f);
     for (int64_t t = 0; t < a.B * a.T; t++)
         for (int64_t c = 0; c < a.NH * a.HS; c++) a.qkv[size_t((t * 3 + 2) * a.NH * a.HS + c)] = 1;
@@ -184,15 +199,16 @@ TEST_CASE("attention's gradient is the slope of its output", "[cpu][attention][g
 }
 
 TEST_CASE("attention survives scores whose exponentials overflow", "[cpu][attention]") {
-    // scores are normal with a spread of 100, up to about 500: e^100 is no float. Inputs are multiples of 1/4, so that
-    // the scores themselves are exact in float and tolerances need not grow.
+    // scores are normal with a spread of 100, up to about 500: e^100 is no float. Inputs are multiples of
+    // 1/4, so that the scores themselves are exact in float and tolerances need not grow.
     for (const int64_t T : {40, 300}) {
         Problem a(1, T, 2, 16, 0, 10);
         for (float& x : a.qkv) x = std::round(x * 4) / 4;
         check_against_reference(a, 500 * 0x1p-24);
     }
 
-    // every score is +80 or -80, and then all -80: the running maximum must rise, and a low one must not underflow
+    // every score is +80 or -80, and then all -80: the running maximum must rise, and a low one must not
+    // underflow
     for (const bool all_low : {false, true}) {
         Problem a(1, 530, 1, 4);
         for (int64_t t = 0; t < a.T; t++)
@@ -217,7 +233,8 @@ TEST_CASE("attention sees no later token", "[cpu][attention]") {
     const Result after = run(a);
     REQUIRE(std::memcmp(before.out.data(), after.out.data(), size_t(cut * C) * sizeof(float)) == 0);
     for (int64_t h = 0; h < a.NH; h++)
-        REQUIRE(std::memcmp(&before.lse[size_t(h * T)], &after.lse[size_t(h * T)], size_t(cut) * sizeof(float)) == 0);
+        REQUIRE(std::memcmp(&before.lse[size_t(h * T)], &after.lse[size_t(h * T)],
+                            size_t(cut) * sizeof(float)) == 0);
     REQUIRE(before.out.back() != after.out.back());
 
     // and the gradient of what came later reaches no earlier query
@@ -226,6 +243,16 @@ TEST_CASE("attention sees no later token", "[cpu][attention]") {
     const Result later = run(b);
     for (int64_t t = 0; t < cut; t++)
         for (int64_t c = 0; c < C; c++) REQUIRE(later.dqkv[size_t(t * 3 * C + c)] == 0);
+}
+
+TEST_CASE("attention hides no NaN", "[cpu][attention]") {
+    const int part = GENERATE(0, 1, 2);  // in a query, a key, a value
+    Problem a(1, 50, 1, 16);
+    a.qkv[size_t((20 * 3 + part) * 16 + 5)] = NAN;
+    const Result r = run(a);
+    bool is_nan = false;
+    for (int c = 0; c < 16; c++) is_nan = is_nan || std::isnan(r.out[size_t(20 * 16 + c)]);
+    REQUIRE(is_nan);
 }
 
 TEST_CASE("attention gives the same bytes for any number of threads", "[cpu][attention]") {

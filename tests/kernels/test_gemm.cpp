@@ -1,4 +1,5 @@
 // test_gemm.cpp - the matrix multiply and the kernels around it, against plain loops in double precision.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <string>
@@ -121,7 +122,7 @@ TEST_CASE("gemm of real sizes, at sampled elements", "[cpu]") {
         want.push_back(product_at(a, b, s, trans_a, trans_b, i, j));
     }
     require_close("gemm", s, got, want);
-    for (float x : out) REQUIRE(std::isfinite(x));
+    REQUIRE(std::all_of(out.begin(), out.end(), [](float x) { return std::isfinite(x); }));
 }
 
 TEST_CASE("gemm of nothing", "[cpu]") {

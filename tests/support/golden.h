@@ -1,6 +1,6 @@
-// golden.h - reads the golden files of tests/golden/, and makes the weights, batches and token streams behind them.
-// Not here: comparing (tests/golden/test_gpt_golden.cpp), or safetensors: a golden test should not depend on the
-// reader that another test is about.
+// golden.h - reads the golden files of tests/golden/, and makes the weights and batches behind them.
+// Not here: comparing (tests/golden/test_gpt_golden.cpp), or safetensors: a golden test should not depend on
+// the reader that another test is about.
 // Twin of tests/golden/formula.py: change both or neither.
 #pragma once
 #include <cmath>
@@ -17,7 +17,7 @@
 
 namespace golden {
 
-// ---- the formula ------------------------------------------------------------------------------------------------
+// ---- the formula ------------------------------------------------------------------------------------------
 
 // FNV-1a of the bytes of a name.
 inline uint64_t name_hash(const std::string& name) {
@@ -42,8 +42,8 @@ inline bool is_layernorm_weight(const std::string& name) {
     return false;
 }
 
-// scale * uniform [-1, 1); LayerNorm weights are 1 + scale * uniform. scale is a power of two, so that the products
-// are exact and a fused multiply-add on either side changes no bit.
+// scale * uniform [-1, 1); LayerNorm weights are 1 + scale * uniform. scale is a power of two, so that the
+// products are exact and a fused multiply-add on either side changes no bit.
 inline void fill_parameter(const std::string& name, float* parameter, size_t size, float scale) {
     const uint64_t seed = name_hash(name);
     const float base = is_layernorm_weight(name) ? 1.0f : 0.0f;
@@ -70,8 +70,8 @@ inline void fill_batch(std::vector<int>& ids, std::vector<int>& targets, int ste
         }
 }
 
-// n token ids for benchmarks: half follow (7 * previous + 3) mod V, which can be learnt; the others are log-uniform
-// in rank, roughly as words are. Random bits: a linear congruential generator with Knuth's MMIX constants.
+// n token ids for benchmarks: half follow (7 * previous + 3) mod V, which can be learnt; the others are
+// log-uniform in rank, as words are, roughly. Random bits: a congruential generator, Knuth's constants.
 inline std::vector<int> token_stream(size_t n, int V) {
     uint64_t state = 1337;
     int64_t previous = 0;
@@ -90,7 +90,7 @@ inline std::vector<int> token_stream(size_t n, int V) {
     return tokens;
 }
 
-// ---- the files --------------------------------------------------------------------------------------------------
+// ---- the files --------------------------------------------------------------------------------------------
 
 // What twin.py trained every case with.
 constexpr float kWeightScale = 0.25f;
@@ -106,12 +106,12 @@ struct Case {
     std::string name;
     int V = 0, T = 0, B = 0, L = 0, NH = 0, HS = 0, C = 0;
     bool tied = false;
-    std::string activation;         // "gelu" or "relu"
-    float clip = 0;                 // global gradient norm; 0 for none
-    int ignore_every = 0;           // each k-th target is ignored; 0 for none
-    std::vector<double> losses;     // before each update, nats per counted token
-    std::vector<double> norms;      // of the whole gradient, before clipping
-    std::vector<ExpectedGradient> grads;   // at step 1, before clipping, in the twin's order
+    std::string activation;               // "gelu" or "relu"
+    float clip = 0;                       // global gradient norm; 0 for none
+    int ignore_every = 0;                 // each k-th target is ignored; 0 for none
+    std::vector<double> losses;           // before each update, nats per counted token
+    std::vector<double> norms;            // of the whole gradient, before clipping
+    std::vector<ExpectedGradient> grads;  // at step 1, before clipping, in the twin's order
 };
 
 // A "case NAME key value key value ..." line.
@@ -134,11 +134,14 @@ inline Case parse_case(std::istringstream& line, const std::string& path) {
 }
 
 // `size` little-endian floats that start at float `offset`. (Every machine we build for is little-endian.)
-inline std::vector<float> read_floats(std::ifstream& file, size_t offset, size_t size, const std::string& path) {
+inline std::vector<float> read_floats(std::ifstream& file, size_t offset, size_t size,
+                                      const std::string& path) {
     std::vector<float> values(size);
     file.seekg(std::streamoff(offset * sizeof(float)));
     file.read(reinterpret_cast<char*>(values.data()), std::streamsize(size * sizeof(float)));
-    if (!file) user_error("%s: ends before float %zu: run python3 tests/golden/twin.py", path.c_str(), offset + size);
+    if (!file)
+        user_error("%s: ends before float %zu: run python3 tests/golden/twin.py", path.c_str(),
+                   offset + size);
     return values;
 }
 

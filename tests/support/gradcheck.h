@@ -1,4 +1,4 @@
-// gradcheck.h - is a gradient the gradient? Central differences of a function against what its backward returned.
+// gradcheck.h - is a gradient the gradient? Central differences against what a backward returned.
 // Not here: the op under test, or the tape: f() is any function of a buffer that a test can run again.
 // The bar of every op and every input: ||fd - g|| / ||g|| < 1e-3 at h = 1e-2.
 #pragma once
@@ -10,8 +10,9 @@
 #include "core/check.h"
 #include "core/rng.h"
 
-// note: h is large, because float outputs carry noise of about 1e-7 that the division by 2h multiplies. The error of
-// central differences itself is h^2 / 6 times the third derivative: 1.7e-5 here for functions as smooth as ours.
+// note: h is large, because float outputs carry noise of about 1e-7 that the division by 2h multiplies. The
+// error of central differences itself is h^2 / 6 times the third derivative: 1.7e-5 here for functions as
+// smooth as ours.
 constexpr float kGradcheckStep = 1e-2f;
 constexpr double kGradcheckBar = 1e-3;
 
@@ -24,13 +25,14 @@ struct GradcheckResult {
     bool passes(double bar = kGradcheckBar) const { return relative_error < bar; }  // false for NaN
 
     std::string message(const std::string& input) const {
-        return format("d%s: ||fd - g|| / ||g|| = %.3g (||fd|| %.6g, ||g|| %.6g), worst at %lld: fd %.9g, g %.9g",
-                      input.c_str(), relative_error, fd_norm, grad_norm, (long long)worst_index, worst_fd, worst_grad);
+        return format(
+            "d%s: ||fd - g|| / ||g|| = %.3g (||fd|| %.6g, ||g|| %.6g), worst at %lld: fd %.9g, g %.9g",
+            input.c_str(), relative_error, fd_norm, grad_norm, (long long)worst_index, worst_fd, worst_grad);
     }
 };
 
-// A random direction in which to weigh an op's outputs: sum_i w[i] out[i] is the scalar whose gradient is checked,
-// and w is the dout to hand to the backward.
+// A random direction in which to weigh an op's outputs: sum_i w[i] out[i] is the scalar whose gradient is
+// checked, and w is the dout to hand to the backward.
 inline std::vector<float> random_weights(int64_t size, uint64_t seed = 1) {
     RandomStream random{seed, 0x6772616463686bu};  // a stream of its own: "gradchk"
     std::vector<float> w(size_t(size), 0.0f);
@@ -45,8 +47,8 @@ inline double weighted_sum(const std::vector<float>& w, const float* out) {
     return sum;
 }
 
-// f() reads x and returns the scalar; grad (n) is what the backward says df/dx is. x is restored. max_entries limits
-// the work on large inputs: every (n / max_entries)-th element is tried and the norms are over those alone.
+// f() reads x and returns the scalar; grad (n) is what the backward says df/dx is. x is restored. max_entries
+// limits the work on large inputs: then only every (n / max_entries)-th element is tried and counted.
 template <class F>
 GradcheckResult gradcheck(F&& f, float* x, const float* grad, int64_t n, float h = kGradcheckStep,
                           int64_t max_entries = 4096) {

@@ -40,7 +40,7 @@ void cpu::gelu_backward(float* dinp, const float* dout, const float* inp, int64_
 }
 
 void cpu::relu_forward(float* out, const float* inp, int64_t n, Stream) {
-    map2(out, inp, inp, n, false, [](Vec x, Vec) { return simd::max(x, Vec{}); });
+    map2(out, inp, inp, n, false, [](Vec x, Vec) { return simd::max(Vec{}, x); });  // 0 first: NaN stays
 }
 
 void cpu::relu_backward(float* dinp, const float* dout, const float* inp, int64_t n, bool accumulate, Stream) {

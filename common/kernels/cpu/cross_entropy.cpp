@@ -54,8 +54,8 @@ void check_target([[maybe_unused]] int target, [[maybe_unused]] int64_t V) {
            static_cast<long long>(V));
 }
 
-// -log softmax(row)[target] = log(sum) + maximum - row[target]
-float row_loss(const RowSums& s, float target_logit) { return std::log(s.sum) + s.maximum - target_logit; }
+// -log softmax(row)[target] = log(sum) + (maximum - row[target]); without the brackets large logits would round log(sum)
+float row_loss(const RowSums& s, float target_logit) { return std::log(s.sum) + (s.maximum - target_logit); }
 
 }  // namespace
 

@@ -33,11 +33,11 @@ struct ApplyActivation {
     void prefetch(int64_t row, int64_t column, int rows, int columns) const {
         cpu::prefetch_tile(out + row * ld + column, ld, rows, columns);
     }
-    void operator()(float* pre, int64_t row, int64_t column, int rows, int columns) const {
+    __attribute__((noinline)) void operator()(float* pre, int64_t row, int64_t column, int rows, int columns) const {
         for (int i = 0; i < rows; i++)
             for_each_vec(columns, [&](int j, int lanes) {
                 const Vec x = load_lanes(pre + i * ld + j, lanes);
-                const Vec y = activation == Activation::kGelu ? simd::gelu(x) : simd::max(x, Vec{});
+                const Vec y = activation == Activation::kGelu ? simd::gelu(x) : simd::max(Vec{}, x);
                 store_lanes(out + (row + i) * ld + column + j, y, lanes);
             });
     }
@@ -52,7 +52,7 @@ struct ApplyActivationGradient {
     void prefetch(int64_t row, int64_t column, int rows, int columns) const {
         cpu::prefetch_tile(pre + row * ld + column, ld, rows, columns);
     }
-    void operator()(float* dpre, int64_t row, int64_t column, int rows, int columns) const {
+    __attribute__((noinline)) void operator()(float* dpre, int64_t row, int64_t column, int rows, int columns) const {
         for (int i = 0; i < rows; i++)
             for_each_vec(columns, [&](int j, int lanes) {
                 const Vec x = load_lanes(pre + (row + i) * ld + column + j, lanes);

@@ -139,56 +139,71 @@ void small_gemm(int M, int N, int K, const float* a, int64_t lda, const float* b
 
 // ---- packing --------------------------------------------------------------------------------------------------------
 
-// A panel of b: up to kTileVecs vectors of columns, stored row after row, so that the micro-kernel reads it from front
-// to back. Missing columns are zeros. Element b[k,j] is b[k*ldb + j] when b_by_rows, else b[j*ldb + k].
-inline void pack_b_panel(float* panel, const float* b, int64_t ldb, bool b_by_rows, int K, int columns, int vecs) {
+// b is packed in panels of up to kTileVecs vectors of columns, row after row, so that the micro-kernel reads a panel
+// from front to back. Missing columns are zeros.
+
+// Rows of b that are contiguous in memory, element b[k,j] at b[k*ldb + j], into a panel of `vecs` vectors.
+inline void pack_b_rows(float* panel, const float* b, int64_t ldb, int rows, int columns, int vecs) {
     using simd::kWidth;
-    const int width = vecs * kWidth;
-    if (b_by_rows) {
-        for (int k = 0; k < K; k++, panel += width, b += ldb)
-            for (int j = 0; j < width; j += kWidth)
-                simd::store(panel + j, columns - j >= kWidth ? simd::load(b + j)
-                                                             : simd::load_first(b + j, std::max(columns - j, 0)));
-        return;
-    }
-    for (int j = 0; j < width; j += kWidth) {
-        const int rows = std::clamp(columns - j, 0, kWidth);
-        for (int k = 0; k < K; k += kWidth) {
-            const int depth = std::min(kWidth, K - k);
+    for (int k = 0; k < rows; k++, b += ldb)
+        for (int j = 0; j < vecs * kWidth; j += kWidth, panel += kWidth)
+            simd::store(panel, columns - j >= kWidth ? simd::load(b + j) : simd::load_first(b + j, columns - j));
+}
+
+// The same from columns of b that are contiguous in memory, element b[k,j] at b[j*ldb + k].
+inline void pack_b_columns(float* panel, const float* b, int64_t ldb, int rows, int columns, int vecs) {
+    using simd::kWidth;
+    for (int v = 0; v < vecs; v++)
+        for (int k = 0; k < rows; k += kWidth) {
+            const int width = std::min(kWidth, columns - v * kWidth), depth = std::min(kWidth, rows - k);
+            const float* from = b + v * kWidth * ldb + k;
             simd::Vec square[kWidth] = {};
-            if (rows == kWidth && depth == kWidth) {
+            if (width == kWidth && depth == kWidth) {
                 GPT_UNROLL
-                for (int r = 0; r < kWidth; r++) square[r] = simd::load(b + (j + r) * ldb + k);
+                for (int j = 0; j < kWidth; j++) square[j] = simd::load(from + j * ldb);
             } else {
-                for (int r = 0; r < rows; r++) square[r] = simd::load_first(b + (j + r) * ldb + k, depth);
+                for (int j = 0; j < width; j++) square[j] = simd::load_first(from + j * ldb, depth);
             }
             simd::transpose(square);
-            for (int r = 0; r < depth; r++) simd::store(panel + (k + r) * width + j, square[r]);
+            for (int r = 0; r < depth; r++) simd::store(panel + ((k + r) * vecs + v) * kWidth, square[r]);
         }
-    }
 }
 
 // Floats between two packed panels of a: one vector more than they hold, since copies write whole vectors.
 inline int64_t a_panel_stride(int K) { return int64_t(K) * kTileRows + simd::kWidth; }
 
-// Rows [0, rows) of a, given as columns (element a[i,k] is a[k*lda + i]), in panels of kTileRows: panel[k*kTileRows + i].
+// Rows [0, rows) of a, given as columns (element a[i,k] at a[k*lda + i]), in panels of kTileRows: panel[k*kTileRows + i].
 // Adds every row's sum over k to row_sums unless that is nullptr.
 inline void pack_a_panels(float* panels, const float* a, int64_t lda, int K, int rows, float* row_sums) {
     using simd::kWidth;
-    constexpr int kVecs = (kTileRows + kWidth - 1) / kWidth;
-    for (int k = 0; k < K; k++, a += lda) {
-        float* to = panels + int64_t(k) * kTileRows;
-        int i = 0;
-        // subtle: whole vectors are copied, so a copy may write over the first numbers of the next k of its panel; they
-        // are written again right after, for k + 1.
-        for (; i + kVecs * kWidth <= rows; i += kTileRows, to += a_panel_stride(K))
-            for (int j = 0; j < kVecs; j++) simd::store(to + j * kWidth, simd::load(a + i + j * kWidth));
-        for (; i < rows; i += kTileRows, to += a_panel_stride(K))
-            std::memcpy(to, a + i, size_t(std::min(kTileRows, rows - i)) * sizeof(float));
+    constexpr int kVecs = (kTileRows + kWidth - 1) / kWidth;  // of a copy
+    constexpr int kStrip = 8;  // rows of memory that are read side by side
+    for (int k = 0; k < K; k += kStrip, a += kStrip * lda) {
+        const int strip = std::min(kStrip, K - k);
+        for (int r = 0; r < std::min(kStrip, K - k - kStrip); r++)
+            for (int i = 0; i < rows; i += 16) __builtin_prefetch(a + (kStrip + r) * lda + i);
+        float* panel = panels + int64_t(k) * kTileRows;
+        for (int i = 0; i < rows; i += kTileRows, panel += a_panel_stride(K)) {
+            // subtle: where whole vectors are copied, the end of one lies in the place of the next k, which is written
+            // after it
+            if (i + kVecs * kWidth <= rows)
+                for (int r = 0; r < strip; r++)
+                    for (int v = 0; v < kVecs; v++)
+                        simd::store(panel + r * kTileRows + v * kWidth, simd::load(a + r * lda + i + v * kWidth));
+            else
+                for (int r = 0; r < strip; r++)
+                    for (int j = 0; j < std::min(kTileRows, rows - i); j++)
+                        panel[r * kTileRows + j] = a[r * lda + i + j];
+        }
         if (!row_sums) continue;
-        for (i = 0; i + kWidth <= rows; i += kWidth)
-            simd::store(row_sums + i, simd::load(row_sums + i) + simd::load(a + i));
-        for (; i < rows; i++) row_sums[i] += a[i];
+        int i = 0;
+        for (; i + kWidth <= rows; i += kWidth) {
+            simd::Vec sum = simd::load(row_sums + i);
+            for (int r = 0; r < strip; r++) sum += simd::load(a + r * lda + i);
+            simd::store(row_sums + i, sum);
+        }
+        for (; i < rows; i++)
+            for (int r = 0; r < strip; r++) row_sums[i] += a[r * lda + i];
     }
 }
 
@@ -226,13 +241,14 @@ struct Product {
     const float* b;  // element (k,j) is b[k*ldb + j] when b_by_rows, else b[j*ldb + k]
     int64_t ldb;
     bool b_by_rows;
-    float* c;  // (M,N) in rows of N
+    float* c;                      // (M,N)
     const float* start = nullptr;  // (M,N); may be c: then the product is added to what is there
     const float* bias = nullptr;   // (N)
-    float* row_sums = nullptr;     // (M), += the sums of a's rows; only where a is given by columns
+    float* row_sums = nullptr;     // (M), += the sums of a's rows over k; only where a is given by columns
 };
 
-// The multiply leaves each tile of c to an epilogue when its sums are complete, while the tile is in the cache.
+// An epilogue is called on each tile of c when its sums are complete, while the tile is in the cache; its prefetch
+// is called shortly before, to ask for the tile's other operands.
 struct NoEpilogue {
     void prefetch(int64_t, int64_t, int, int) const {}
     void operator()(float*, int64_t, int64_t, int, int) const {}
@@ -240,131 +256,176 @@ struct NoEpilogue {
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// The columns [0, columns) in panels: as many full ones as possible, except that two panels of two vectors are better
-// than one of three and one of one, which could not hide the latency of its few sums.
+// Columns cut into panels of kTileVecs vectors. The rest makes one narrower panel, except that two panels of two
+// vectors are better than three and one: a single vector has too few sums to hide the latency of a multiply-add.
 struct Panels {
     int64_t columns, vecs, full, count;
 
     explicit Panels(int64_t columns) : columns(columns), vecs(ceil_div(columns, simd::kWidth)), full(vecs / kTileVecs) {
-        const int64_t rest = vecs % kTileVecs;
-        if (kTileVecs == 3 && rest == 1 && full > 0) full--;
-        count = full + ceil_div(vecs - full * kTileVecs, kTileVecs == 3 ? 2 : kTileVecs);
+        if (kTileVecs == 3 && vecs % 3 == 1 && full > 0) full--;
+        count = full + ceil_div(vecs - full * kTileVecs, 2);
     }
     int64_t first_vec(int64_t panel) const {
-        return panel <= full ? panel * kTileVecs : full * kTileVecs + (panel - full) * 2;
+        return std::min(vecs, panel <= full ? panel * kTileVecs : full * kTileVecs + (panel - full) * 2);
     }
-    int vecs_of(int64_t panel) const { return int(std::min<int64_t>(first_vec(panel + 1), vecs) - first_vec(panel)); }
+    int vecs_of(int64_t panel) const { return int(first_vec(panel + 1) - first_vec(panel)); }
     int64_t first_column(int64_t panel) const { return first_vec(panel) * simd::kWidth; }
     int columns_of(int64_t panel) const {
-        return int(std::min(columns - first_column(panel), int64_t(vecs_of(panel)) * simd::kWidth));
+        return int(std::min(columns, first_column(panel + 1)) - first_column(panel));
     }
 };
 
-// Sizes of the pieces. A panel of b, kBlockK deep, stays in the L1 cache while a block of a's rows passes by; the block
-// stays in the L2 cache while the panels pass by; all panels of a chunk are packed before they are used.
-constexpr int kBlockK = 384;
-constexpr int kBlockRows = 96;
-constexpr int64_t kChunkFloats = int64_t(5) << 19;  // 10 MiB of packed b
+// One tile of c, R rows x V vectors. The only function that does arithmetic; all the others decide where.
+template <bool a_by_rows, int R, int V>
+__attribute__((noinline)) void tile_kernel(int K, const float* a, int64_t lda, const float* b_panel, float* c,
+                                           const float* start, const float* bias, int64_t ldc, int columns) {
+    simd::Vec sums[R][V] = {};
+    multiply_tile<a_by_rows>(sums, K, a, lda, b_panel, V * simd::kWidth);
+    store_tile(sums, c, ldc, start, ldc, bias, columns);
+}
+
+using TileKernel = decltype(&tile_kernel<true, 1, 1>);
+
+template <bool a_by_rows>
+TileKernel tile_kernel_for(int rows, int vecs) {
+    TileKernel kernel = nullptr;
+    with_constant<kTileRows>(rows, [&](auto R) {
+        with_constant<kTileVecs>(vecs, [&](auto V) { kernel = tile_kernel<a_by_rows, R(), V()>; });
+    });
+    return kernel;
+}
 
 inline void prefetch_tile(const float* tile, int64_t ld, int rows, int columns) {
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < columns; j += 16) __builtin_prefetch(tile + i * ld + j, 1);
 }
 
-// One block of c: rows [0, rows) x the panels [first_panel, last_panel), for the k of one block.
-template <bool a_by_rows, class Epilogue>
-void multiply_block(const Product& p, const Epilogue& epilogue, const float* a, int64_t lda, int64_t a_tile_step,
-                    const float* b, int K, int64_t row0, int rows, int64_t column0, const Panels& panels,
-                    int64_t first_panel, int64_t last_panel, const float* start, const float* bias, bool is_last) {
-    for (int64_t panel = first_panel; panel < last_panel; panel++) {
-        const int64_t column = column0 + panels.first_column(panel);
-        const int columns = panels.columns_of(panel);
-        const float* b_panel = b + panels.first_column(panel) * K;
-        with_constant<kTileVecs>(panels.vecs_of(panel), [&](auto V) {
-            const auto one_tile = [&](auto R, int i) {
-                float* c = p.c + (row0 + i) * p.N + column;
-                const float* tile_start = start ? start + (row0 + i) * p.N + column : nullptr;
-                prefetch_tile(start ? tile_start : c, p.N, R(), columns);
-                if (is_last) epilogue.prefetch(row0 + i, column, R(), columns);
-                simd::Vec sums[R()][V()] = {};
-                multiply_tile<a_by_rows>(sums, K, a + i / kTileRows * a_tile_step, lda, b_panel, V() * simd::kWidth);
-                store_tile(sums, c, p.N, tile_start, p.N, bias ? bias + column : nullptr, columns);
-                if (is_last) epilogue(c, row0 + i, column, R(), columns);
-            };
-            int i = 0;
-            for (; i + kTileRows <= rows; i += kTileRows) one_tile(std::integral_constant<int, kTileRows>{}, i);
-            if (i < rows) with_constant<kTileRows - 1>(rows - i, [&](auto R) { one_tile(R, i); });
-        });
-    }
-}
+// The order of the sums of an element: blocks of k whose length depends on K alone.
+constexpr int kBlockK = 384;
+// Rows of a that stay in the L2 cache while the panels of b pass by; a panel stays in the L1 cache while they do.
+constexpr int kBlockRows = 96;
+// Packed b, which should stay in the L3 cache: 10 MiB.
+constexpr int64_t kChunkFloats = int64_t(5) << 19;
 
-// c = start + bias + a b on all threads. Every element is one sum over k in increasing order, in blocks whose size
-// depends on K alone, so neither threads nor the place in the matrix change it.
-template <class Epilogue = NoEpilogue>
-void multiply(const Product& p, const Epilogue& epilogue = {}) {
-    static thread_local Scratch packed_b_scratch;
-    if (p.M == 0 || p.N == 0) return;
-    const int64_t block_count = std::max<int64_t>(1, ceil_div(p.K, kBlockK));
-    const int64_t block_k = std::max<int64_t>(8, ceil_div(ceil_div(p.K, block_count), 8) * 8);
-    const int threads = parallel::num_threads();
+// A product cut into chunks of b that are packed at once, blocks of k, and blocks of rows.
+template <class Epilogue>
+struct BlockedProduct {
+    const Product& p;
+    const Epilogue& epilogue;
+    int64_t block_k = 0, chunk_k = 0, chunk_n = 0;
+    int64_t block_rows = 0, row_blocks = 0;
 
-    // chunks of b that are packed at once
-    int64_t chunk_k = p.K, chunk_n = p.N;
-    if (p.K * p.N > kChunkFloats) {
-        chunk_n = std::min<int64_t>(p.N, std::max<int64_t>(3072, kChunkFloats / p.K / 48 * 48));
-        chunk_k = std::min(p.K, std::max<int64_t>(1, kChunkFloats / chunk_n / block_k) * block_k);
+    BlockedProduct(const Product& p, const Epilogue& epilogue) : p(p), epilogue(epilogue) {
+        const int64_t K = std::max<int64_t>(p.K, 1);
+        block_k = ceil_div(ceil_div(K, ceil_div(K, kBlockK)), 8) * 8;
+        chunk_k = K, chunk_n = p.N;
+        if (K * p.N > kChunkFloats) {
+            chunk_n = std::min<int64_t>(p.N, std::max<int64_t>(3072, kChunkFloats / K / 48 * 48));
+            chunk_k = std::min<int64_t>(K, kChunkFloats / chunk_n / block_k * block_k);
+        }
+        // a multiple of the number of threads, of nearly equal size
+        const int64_t tiles = ceil_div(p.M, kTileRows), threads = parallel::num_threads();
+        const int64_t wanted = ceil_div(ceil_div(p.M, kBlockRows), threads) * threads;
+        block_rows = ceil_div(tiles, std::min(wanted, tiles)) * kTileRows;
+        row_blocks = ceil_div(p.M, block_rows);
     }
 
-    for (int64_t column0 = 0; column0 < p.N; column0 += chunk_n) {
-        const Panels panels(std::min(chunk_n, p.N - column0));
-        const int64_t padded_columns = panels.vecs * simd::kWidth;
-        float* packed_b = packed_b_scratch.get(padded_columns * chunk_k);
-
-        for (int64_t k0 = 0; k0 == 0 || k0 < p.K; k0 += chunk_k) {
-            const int64_t k1 = std::min(p.K, k0 + chunk_k);
-            const int64_t blocks = ceil_div(k1 - k0, block_k);
-            parallel_for(blocks * panels.count, [&](int64_t task) {
-                const int64_t panel = task % panels.count, k = k0 + task / panels.count * block_k;
-                const int K = int(std::min(block_k, k1 - k));
-                const int64_t column = column0 + panels.first_column(panel);
-                pack_b_panel(packed_b + (k - k0) * padded_columns + panels.first_column(panel) * K,
-                             p.b + (p.b_by_rows ? k * p.ldb + column : column * p.ldb + k), p.ldb, p.b_by_rows, K,
-                             panels.columns_of(panel), panels.vecs_of(panel));
-            });
-
-            // the blocks of c: a multiple of the number of threads, of nearly equal size
-            const int64_t tile_rows = ceil_div(p.M, kTileRows);
-            int64_t row_blocks = ceil_div(ceil_div(p.M, kBlockRows), threads) * threads;
-            row_blocks = std::min(row_blocks, tile_rows);
-            const int64_t rows_per_block = ceil_div(tile_rows, std::max<int64_t>(1, row_blocks)) * kTileRows;
-            row_blocks = ceil_div(p.M, rows_per_block);
-            const int64_t groups = 1;
-            parallel_for(row_blocks * groups, [&](int64_t task) {
-                static thread_local Scratch packed_a_scratch;
-                const int64_t row0 = task % row_blocks * rows_per_block, group = task / row_blocks;
-                const int rows = int(std::min(rows_per_block, p.M - row0));
-                const int64_t first_panel = panels.count * group / groups, last_panel = panels.count * (group + 1) / groups;
-                for (int64_t k = k0; k == k0 || k < k1; k += block_k) {
-                    const int K = int(std::min(block_k, k1 - k));
-                    const float* start = k == 0 ? p.start : p.c;
-                    const float* bias = k == 0 ? p.bias : nullptr;
-                    const bool is_last = k + K >= p.K;
-                    const float* b = packed_b + (k - k0) * padded_columns;
-                    if (p.a_by_rows) {
-                        multiply_block<true>(p, epilogue, p.a + row0 * p.lda + k, p.lda, kTileRows * p.lda, b, K, row0,
-                                             rows, column0, panels, first_panel, last_panel, start, bias, is_last);
-                        continue;
-                    }
-                    float* packed_a = packed_a_scratch.get(ceil_div(rows, kTileRows) * a_panel_stride(K));
-                    const bool wants_sums = p.row_sums && column0 == 0 && group == 0;
-                    pack_a_panels(packed_a, p.a + k * p.lda + row0, p.lda, K, rows,
-                                  wants_sums ? p.row_sums + row0 : nullptr);
-                    multiply_block<false>(p, epilogue, packed_a, kTileRows, a_panel_stride(K), b, K, row0, rows,
-                                          column0, panels, first_panel, last_panel, start, bias, is_last);
-                }
-            });
+    void run() const {
+        static thread_local Scratch scratch;
+        for (int64_t column0 = 0; column0 < p.N; column0 += chunk_n) {
+            const Panels panels(std::min(chunk_n, p.N - column0));
+            float* packed_b = scratch.get(panels.vecs * simd::kWidth * chunk_k);
+            for (int64_t k0 = 0; k0 == 0 || k0 < p.K; k0 += chunk_k) {
+                const int64_t k1 = std::min(p.K, k0 + chunk_k);
+                pack_chunk(packed_b, panels, column0, k0, k1);
+                parallel_for(row_blocks, [&](int64_t block) {
+                    const int64_t row0 = block * block_rows;
+                    multiply_rows(packed_b, panels, column0, k0, k1, row0, int(std::min(block_rows, p.M - row0)));
+                });
+            }
         }
     }
+
+    int depth(int64_t k, int64_t k1) const { return int(std::min(block_k, k1 - k)); }
+
+    // Where a panel of the block that begins at k is, in the packed chunk of b that holds [k0, k1).
+    float* panel_of(float* packed_b, const Panels& panels, int64_t k0, int64_t k1, int64_t k, int64_t panel) const {
+        return packed_b + (k - k0) * panels.vecs * simd::kWidth + panels.first_column(panel) * depth(k, k1);
+    }
+
+    void pack_chunk(float* packed_b, const Panels& panels, int64_t column0, int64_t k0, int64_t k1) const {
+        const auto pack = [&](int64_t panel, int64_t k, int rows) {
+            const int64_t block = k - (k - k0) % block_k, column = column0 + panels.first_column(panel);
+            float* to = panel_of(packed_b, panels, k0, k1, block, panel) + (k - block) * panels.vecs_of(panel) * simd::kWidth;
+            const int columns = panels.columns_of(panel), vecs = panels.vecs_of(panel);
+            if (p.b_by_rows)
+                pack_b_rows(to, p.b + k * p.ldb + column, p.ldb, rows, columns, vecs);
+            else
+                pack_b_columns(to, p.b + column * p.ldb + k, p.ldb, rows, columns, vecs);
+        };
+        // note: a task reads memory in its order: some rows through all panels, or the columns of one panel
+        constexpr int64_t kStrip = 8;
+        const bool is_small = (k1 - k0) * panels.columns < (1 << 14);
+        const int64_t tasks = p.b_by_rows ? ceil_div(k1 - k0, kStrip) : panels.count;
+        const auto task = [&](int64_t t) {
+            if (p.b_by_rows) {
+                const int64_t k = k0 + t * kStrip;
+                for (int64_t panel = 0; panel < panels.count; panel++)
+                    pack(panel, k, int(std::min(kStrip, k1 - k)));
+            } else {
+                for (int64_t k = k0; k < k1; k += block_k) pack(t, k, depth(k, k1));
+            }
+        };
+        if (is_small)
+            for (int64_t t = 0; t < tasks; t++) task(t);
+        else
+            parallel_for(tasks, task);
+    }
+
+    void multiply_rows(float* packed_b, const Panels& panels, int64_t column0, int64_t k0, int64_t k1, int64_t row0,
+                       int rows) const {
+        static thread_local Scratch scratch;
+        for (int64_t k = k0; k == k0 || k < k1; k += block_k) {
+            const int K = depth(k, k1);
+            const float* a = p.a + row0 * p.lda + k;
+            int64_t lda = p.lda, tile_step = kTileRows * p.lda;
+            if (!p.a_by_rows) {
+                float* packed_a = scratch.get(ceil_div(rows, kTileRows) * a_panel_stride(K));
+                pack_a_panels(packed_a, p.a + k * p.lda + row0, p.lda, K, rows,
+                              p.row_sums && column0 == 0 ? p.row_sums + row0 : nullptr);
+                a = packed_a, lda = kTileRows, tile_step = a_panel_stride(K);
+            }
+            for (int64_t panel = 0; panel < panels.count; panel++)
+                multiply_panel(a, lda, tile_step, panel_of(packed_b, panels, k0, k1, k, panel), k, K, row0, rows,
+                               column0 + panels.first_column(panel), panels.columns_of(panel), panels.vecs_of(panel));
+        }
+    }
+
+    // The tiles of one panel of b and `rows` rows of a, for K steps from k on.
+    void multiply_panel(const float* a, int64_t lda, int64_t tile_step, const float* b_panel, int64_t k, int K,
+                        int64_t row0, int rows, int64_t column, int columns, int vecs) const {
+        const float* start = k == 0 ? p.start : p.c;
+        const float* bias = k == 0 && p.bias ? p.bias + column : nullptr;
+        const bool is_last = k + K >= p.K;
+        const auto kernel_for = p.a_by_rows ? tile_kernel_for<true> : tile_kernel_for<false>;
+        TileKernel kernel = kernel_for(kTileRows, vecs);
+        for (int i = 0; i < rows; i += kTileRows, a += tile_step) {
+            const int tile_rows = std::min(kTileRows, rows - i);
+            if (tile_rows < kTileRows) kernel = kernel_for(tile_rows, vecs);
+            const int64_t at = (row0 + i) * p.N + column;
+            prefetch_tile(start ? start + at : p.c + at, p.N, tile_rows, columns);
+            if (is_last) epilogue.prefetch(row0 + i, column, tile_rows, columns);
+            kernel(K, a, lda, b_panel, p.c + at, start ? start + at : nullptr, bias, p.N, columns);
+            if (is_last) epilogue(p.c + at, row0 + i, column, tile_rows, columns);
+        }
+    }
+};
+
+// c = start + bias + a b on all threads. Every element is one sum over k in increasing order, in blocks that depend on
+// K alone, so that neither threads nor the place in the matrix change a bit of it.
+template <class Epilogue = NoEpilogue>
+void multiply(const Product& p, const Epilogue& epilogue = {}) {
+    if (p.M > 0 && p.N > 0) BlockedProduct<Epilogue>(p, epilogue).run();
 }
 
 }  // namespace cpu

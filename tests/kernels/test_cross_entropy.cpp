@@ -1,0 +1,169 @@
+// test_cross_entropy.cpp - loss and gradient of softmax cross-entropy against plain double-precision loops, for logits
+// that overflow an exponential, for ignored targets, and in place.
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "kernels/kernels.h"
+#include "tests/support/allclose.h"
+#include "tests/support/arrays.h"
+#include "tests/support/catch.h"
+#include "tests/support/throwing_failures.h"
+
+namespace {
+
+constexpr float kScale = 0.125f;
+// A sum of V exponentials that are each right to 5e-7, their rounding and a logarithm's.
+constexpr double kTolerance = 5e-6;
+
+struct Problem {
+    int64_t N, V;
+    std::vector<float> logits;
+    std::vector<int> targets;
+
+    Problem(int64_t N, int64_t V, float spread = 3)
+        : N(N), V(V), logits(random_floats(N * V, 1, spread)), targets(random_ids(N, V, 2)) {
+        for (int64_t i = 2; i < N; i += 5) targets[size_t(i)] = kIgnore;
+        if (N > 1) targets[1] = int(V - 1);  // in the ragged end of the row
+    }
+    std::string sizes() const { return format("N=%lld V=%lld", (long long)N, (long long)V); }
+};
+
+struct Result {
+    std::vector<float> losses, dlogits;
+};
+
+Result two_buffers(const Problem& p) {
+    Result r{std::vector<float>(size_t(p.N), NAN), std::vector<float>(p.logits.size(), NAN)};
+    cpu::cross_entropy_forward(r.losses.data(), p.logits.data(), p.targets.data(), p.N, p.V, {});
+    cpu::cross_entropy_backward(r.dlogits.data(), p.logits.data(), p.targets.data(), p.N, p.V, kScale, false, {});
+    return r;
+}
+
+Result in_place(const Problem& p) {
+    Result r{std::vector<float>(size_t(p.N), NAN), p.logits};
+    cpu::cross_entropy_forward_backward(r.losses.data(), r.dlogits.data(), p.targets.data(), p.N, p.V, kScale, {});
+    return r;
+}
+
+struct Reference {
+    std::vector<double> losses, dlogits;
+};
+
+Reference reference(const Problem& p) {
+    Reference r{std::vector<double>(size_t(p.N)), std::vector<double>(p.logits.size())};
+    for (int64_t i = 0; i < p.N; i++) {
+        const int target = p.targets[size_t(i)];
+        if (target == kIgnore) continue;
+        const float* row = &p.logits[size_t(i * p.V)];
+        const double maximum = double(*std::max_element(row, row + p.V));
+        double sum = 0;
+        for (int64_t v = 0; v < p.V; v++) sum += std::exp(double(row[v]) - maximum);
+        r.losses[size_t(i)] = std::log(sum) + maximum - double(row[target]);
+        for (int64_t v = 0; v < p.V; v++)
+            r.dlogits[size_t(i * p.V + v)] =
+                double(kScale) * (std::exp(double(row[v]) - maximum) / sum - (v == target ? 1 : 0));
+    }
+    return r;
+}
+
+void require_close(const Problem& p, const char* form, const Result& got, const Reference& want) {
+    CAPTURE(form);
+    REQUIRE(allclose("cross_entropy losses", p.sizes(), got.losses.data(), want.losses.data(), p.N, kTolerance,
+                     kTolerance) == "");
+    REQUIRE(allclose("cross_entropy dlogits", p.sizes(), got.dlogits.data(), want.dlogits.data(), p.N * p.V, kTolerance,
+                     kTolerance * double(kScale)) == "");
+}
+
+}  // namespace
+
+TEST_CASE("cross_entropy equals plain loops", "[cpu]") {
+    const auto [N, V] = GENERATE(table<int64_t, int64_t>(
+        {{1, 1}, {3, 1}, {1, 2}, {5, 7}, {7, 16}, {9, 17}, {130, 65}, {65, 100}, {11, 4097}, {6, 50257}}));
+    const Threads two(2);
+    const Problem p(N, V);
+    const Reference want = reference(p);
+    const Result got = two_buffers(p);
+    require_close(p, "two buffers", got, want);
+
+    // In place: the same bytes.
+    const Result same = in_place(p);
+    CAPTURE(p.sizes());
+    REQUIRE(same_bytes(same.losses, got.losses));
+    REQUIRE(same_bytes(same.dlogits, got.dlogits));
+}
+
+TEST_CASE("cross_entropy_backward adds when told to, and adds nothing for an ignored target", "[cpu]") {
+    const Problem p(8, 37);
+    const std::vector<float> before = random_floats(p.N * p.V, 3);
+    std::vector<float> dlogits = before;
+    cpu::cross_entropy_backward(dlogits.data(), p.logits.data(), p.targets.data(), p.N, p.V, kScale, true, {});
+    std::vector<double> want = reference(p).dlogits;
+    for (size_t i = 0; i < want.size(); i++) want[i] += double(before[i]);
+    REQUIRE(allclose("cross_entropy_backward, accumulated", p.sizes(), dlogits.data(), want.data(), p.N * p.V,
+                     kTolerance, kTolerance) == "");
+    const auto row = std::ptrdiff_t(2 * p.V);
+    REQUIRE(p.targets[2] == kIgnore);
+    REQUIRE(std::equal(before.begin() + row, before.begin() + row + std::ptrdiff_t(p.V), dlogits.begin() + row));
+}
+
+TEST_CASE("cross_entropy of extreme logits neither overflows nor loses the answer", "[cpu]") {
+    Problem p(6, 35);
+    p.targets = {0, 1, 34, 3, 4, 5};
+    const auto row = [&](int64_t i) { return &p.logits[size_t(i * p.V)]; };
+    for (int64_t v = 0; v < p.V; v++) {
+        row(0)[v] = v % 2 ? 80.0f : -80.0f;  // the target among the small ones
+        row(1)[v] = v % 2 ? 80.0f : -80.0f;  // and among the large
+        row(2)[v] = 12345.0f;                // all equal: the loss is log V
+        row(3)[v] = v == 3 ? 0.0f : -1e30f;  // certain: the loss is 0
+        row(4)[v] = v == 4 ? -1e30f : 0.0f;  // certainly wrong: the loss is 1e30
+        row(5)[v] = -1e30f;                  // all equal, and all far below what a float exponential can tell from 0
+    }
+    const Reference want = reference(p);
+    require_close(p, "two buffers", two_buffers(p), want);
+    require_close(p, "in place", in_place(p), want);
+    REQUIRE(std::fabs(want.losses[2] - std::log(35.0)) < 1e-12);
+}
+
+TEST_CASE("cross_entropy lets no NaN or infinity pass for a finite loss", "[cpu]") {
+    const float bad = GENERATE(float(NAN), float(INFINITY));
+    const int64_t V = GENERATE(7, 64);
+    CAPTURE(bad, V);
+    Problem p(1, V);
+    p.targets[0] = 0;
+    p.logits[3] = bad;  // not the target's
+    REQUIRE_FALSE(std::isfinite(two_buffers(p).losses[0]));
+    REQUIRE_FALSE(std::isfinite(in_place(p).losses[0]));
+}
+
+TEST_CASE("cross_entropy leaves the same bytes for any number of threads", "[cpu]") {
+    const auto [N, V] = GENERATE(table<int64_t, int64_t>({{300, 65}, {19, 5003}}));
+    const Problem p(N, V);
+    require_same_bytes_for_any_threads([&] {
+        const Result r = two_buffers(p), same = in_place(p);
+        std::vector<float> all = r.losses;
+        all.insert(all.end(), r.dlogits.begin(), r.dlogits.end());
+        all.insert(all.end(), same.dlogits.begin(), same.dlogits.end());
+        return all;
+    });
+}
+
+TEST_CASE("mean_loss divides by the targets that count", "[cpu]") {
+    const std::vector<float> losses = {1.0f, 0.0f, 2.5f, 0.5f};
+    float mean = NAN;
+    cpu::mean_loss(&mean, losses.data(), 4, 3, {});
+    REQUIRE(mean == float(4.0 / 3.0));
+    cpu::mean_loss(&mean, losses.data(), 1, 1, {});
+    REQUIRE(mean == 1.0f);
+}
+
+#ifdef GPT_DEBUG
+TEST_CASE("cross_entropy refuses a target outside the vocabulary in debug builds", "[cpu]") {
+    Problem p(2, 9);
+    const int target = GENERATE(-2, 9);
+    p.targets[1] = target;
+    REQUIRE_THAT(failure_of([&] { two_buffers(p); }).message,
+                 contains(format("[cross_entropy] target %d is outside [0,9)", target)));
+    REQUIRE_THAT(failure_of([&] { in_place(p); }).message, contains("[cross_entropy] target"));
+}
+#endif
