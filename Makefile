@@ -106,7 +106,8 @@ data:
 ##@ Tests and measurements --------------------------------------------------------------------------------------------
 
 ## test: build and run all tests; ARGS="[grad]" picks by tag, SUITES="core ops" by folder
-test: test-unit test-scripts
+test: test-unit chapters
+	$(Q)$(MAKE) test-scripts
 
 # One program per folder of tests.
 SUITE_PROGRAMS := $(SUITES:%=$(OUT)/test-%)

@@ -31,8 +31,8 @@ for program in "${programs[@]}"; do
     status=$?
     ms=$((($(date +%s%N) - start) / 1000000))
     if [ $status = 0 ]; then
-        # Catch2's last line says how much was tested.
-        summary=$([ "$kind" = scripts ] || printf '%s\n' "$output" | tail -1)
+        # The last line says how much was tested, for Catch2 and for our scripts that count.
+        summary=$(tail -1 <<<"$output")
         printf '  pass  %-40s %4d.%d s  %s\n' "$program" $((ms / 1000)) $((ms % 1000 / 100)) "$summary"
     else
         printf '%s\n' "$output"

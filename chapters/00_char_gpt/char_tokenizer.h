@@ -14,19 +14,24 @@ class CharTokenizer {
     CharTokenizer() = default;
 
     // The alphabet is the set of characters that occur. Tiny Shakespeare has 65.
-    explicit CharTokenizer(std::vector<uint32_t> characters) : alphabet_(std::move(characters)) {
-        std::sort(alphabet_.begin(), alphabet_.end());
-        alphabet_.erase(std::unique(alphabet_.begin(), alphabet_.end()), alphabet_.end());
+    explicit CharTokenizer(const std::vector<uint32_t>& characters) {
+        for (uint32_t character : characters) {
+            if (character >= ids_.size()) ids_.resize(character + 1, kUnknown);
+            ids_[character] = 0;
+        }
+        for (uint32_t character = 0; character < ids_.size(); character++) {
+            if (ids_[character] == kUnknown) continue;
+            ids_[character] = int(alphabet_.size());
+            alphabet_.push_back(character);
+        }
     }
 
     int vocabulary() const { return int(alphabet_.size()); }
     const std::vector<uint32_t>& alphabet() const { return alphabet_; }
 
-    // -1 for a character that the alphabet lacks.
-    int id_of(uint32_t character) const {
-        const auto found = std::lower_bound(alphabet_.begin(), alphabet_.end(), character);
-        return found != alphabet_.end() && *found == character ? int(found - alphabet_.begin()) : -1;
-    }
+    // kUnknown for a character that the alphabet lacks.
+    static constexpr int kUnknown = -1;
+    int id_of(uint32_t character) const { return character < ids_.size() ? ids_[character] : kUnknown; }
 
     std::vector<int> encode(const std::vector<uint32_t>& characters) const {
         std::vector<int> ids;
@@ -39,7 +44,7 @@ class CharTokenizer {
     std::vector<int> encode(const std::string& text, const std::string& what) const {
         const std::vector<uint32_t> characters = utf8::decode(text, what);
         const std::vector<int> ids = encode(characters);
-        const auto unknown = std::find(ids.begin(), ids.end(), -1);
+        const auto unknown = std::find(ids.begin(), ids.end(), kUnknown);
         if (unknown != ids.end()) {
             const uint32_t character = characters[size_t(unknown - ids.begin())];
             user_error("%s has the character '%s' (U+%04X), which the model has never seen; it knows %d: %s", what.c_str(),
@@ -62,5 +67,6 @@ class CharTokenizer {
         return alphabet_.size() > most ? text + "..." : text;
     }
 
-    std::vector<uint32_t> alphabet_;  // sorted
+    std::vector<uint32_t> alphabet_;  // the character of each id
+    std::vector<int> ids_;            // the id of each character
 };

@@ -52,9 +52,13 @@ void add_common_flags(CliVerb& verb, Config* c) {
     verb.toggle("--json", &c->json, "one JSON object as the last line of stdout");
 }
 
-void add_model_flags(CliVerb& verb, Config* c) {
-    verb.preset("--preset", &c->preset, {"quick", "full", "tiny"}, [c] { apply_preset(c); },
-                "sizes to start from; explicit flags win");
+// preset: what --preset is unless it is given; training and the verbs that look inside one step differ in it.
+void add_model_flags(CliVerb& verb, Config* c, std::string* preset) {
+    const auto fill = [c, preset] {
+        c->preset = *preset;
+        apply_preset(c);
+    };
+    verb.preset("--preset", preset, {"quick", "full", "tiny"}, fill, "sizes to start from; explicit flags win");
     verb.group("Model");
     verb.count("--layers", &c->layers, 1, 1000, "blocks");
     verb.count("--heads", &c->heads, 1, 1024, "attention heads");
@@ -83,7 +87,7 @@ void add_model_flags(CliVerb& verb, Config* c) {
 }
 
 void add_train_flags(CliVerb& verb, Config* c) {
-    add_model_flags(verb, c);
+    add_model_flags(verb, c, &c->preset);
     verb.group("Run");
     verb.path("--out", &c->out, "folder for this run; default: the next one under runs/chapter00");
     verb.path("--resume", &c->resume, "folder of a run to go on with");
@@ -149,17 +153,25 @@ std::string parse_command_line(int argc, const char* const* argv, Config* config
     add_train_flags(cli.verb("train", "trains a model, samples from it, writes a report"), config);
     add_sample_flags(cli.verb("sample", "continues a prompt with a trained model"), config);
     CliVerb& tape = cli.verb("tape", "prints the tape of one training step: ops, shapes, bytes");
-    add_model_flags(tape, config);
+    std::string inspected = "tiny";
+    add_model_flags(tape, config, &inspected);
     add_common_flags(tape, config);
     CliVerb& gradcheck = cli.verb("gradcheck", "checks every parameter's gradient by finite differences");
-    add_model_flags(gradcheck, config);
+    add_model_flags(gradcheck, config, &inspected);
+    gradcheck.note("Weights are drawn as PyTorch draws them: GPT-2's are so small that a step of 0.01 bends the loss.");
     add_common_flags(gradcheck, config);
 
     const std::string verb = cli.parse(argc, argv);
+    if (verb == "gradcheck" && !cli.given("--init")) config->init = "pytorch";
     *given_flags = cli.given_flags();
     const auto given = [&](const char* flag) { return cli.given(flag); };
     if (given("--epochs") && !given("--decay-steps")) config->decay_steps = 0;
-    if (given("--lr") && !given("--min-lr")) config->min_lr = std::min(config->min_lr, config->lr);
+    if (given("--lr") && !given("--min-lr")) {  // a constant rate stays one
+        Config preset;
+        preset.preset = config->preset;
+        apply_preset(&preset);
+        config->min_lr = preset.lr == preset.min_lr ? config->lr : std::min(config->min_lr, config->lr);
+    }
     if (given("--epochs") && config->preset == "tiny" && !given("--max-steps")) config->max_steps = 0;
     if (!given("--resume")) {
         if (config->head_size == 0) {
@@ -279,8 +291,9 @@ double training_bytes(const Config& config, int64_t V) {
     const double T = double(config.context), N = double(config.batch) * T, L = double(config.layers);
     const double weights = double(V) * C * (config.tied ? 1 : 2) + T * C + L * (4 * D * C + 8 * C * C + 13 * C + 3 * D);
     const double per_row = L * (4 * C + 4 * D + 8 * C) + 4 * D + 8 * C + double(V) + 2 * C;  // kept, and gradients on the way
+    const double dropped = config.dropout > 0 ? L * 6 * C : 0;  // the branches before and after dropout
     const double ids = 2 * N * double(config.accumulate);   // inputs and targets of a whole step
-    return 4 * (4 * weights + N * per_row + ids);  // float32; weights, gradients and two moments
+    return 4 * (4 * weights + N * (per_row + dropped) + ids);  // float32; weights, gradients and two moments
 }
 
 void check_memory(const Config& config, int64_t V) {

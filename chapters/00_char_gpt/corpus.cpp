@@ -11,6 +11,9 @@
 
 namespace {
 
+// Of a text. In memory each of its bytes becomes up to 17: a code point, ids, and the windows' order.
+constexpr size_t kMostBytes = size_t(256) << 20;
+
 // Every note and source file below the folders that the reader reads, one after another in the order of their names.
 std::string repository_text(const std::string& repository) {
     namespace fs = std::filesystem;
@@ -34,7 +37,7 @@ std::string repository_text(const std::string& repository) {
 }  // namespace
 
 Corpus load_corpus(const std::string& path) {
-    if (!path.empty()) return {read_file(path), utf8::printable(path), ""};
+    if (!path.empty()) return {read_file(path, kMostBytes), utf8::printable(path), ""};
     if (const auto shakespeare = find_data_file("tinyshakespeare", "input.txt"))
         return {read_file(*shakespeare), "tiny Shakespeare", ""};
     const auto repository = find_repository();

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cmath>
 #include <new>
+#include <system_error>
 
 #include "chapters/00_char_gpt/config.h"
 #include "chapters/00_char_gpt/model.h"
@@ -35,6 +36,14 @@ void on_interrupt(int) {
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+void start_threads(int threads) {
+    try {
+        parallel::set_num_threads(threads);
+    } catch (const std::system_error& error) {
+        user_error("cannot start %d threads (%s); try a smaller --threads", threads, error.what());
+    }
 }
 
 std::string sample_text(Context& ctx, const Gpt& gpt, const CharTokenizer& tokenizer, const Config& config, int64_t step) {
@@ -79,10 +88,16 @@ void print_config(const Config& config, const Dataset& data, const Gpt& gpt, con
     for (const auto& [name, value] : result_options(config)) std::fprintf(stderr, "  %-14s %s\n", name.c_str(), value.c_str());
     std::fprintf(stderr, "data: %s, %zu characters to train on, %zu held out, %d distinct\n", data.corpus.name.c_str(),
                  data.train.size(), data.held_out.size(), data.tokenizer.vocabulary());
+    // Windows at stride 1 overlap: an epoch reads the text about T times.
+    const double epoch_characters = double(windows.count()) * double(config.context);
+    const double epoch_passes = epoch_characters / double(data.train.size());
     std::fprintf(stderr, "an epoch: %lld windows of %lld, %lld steps, %.0f characters, %.1f passes over the text\n",
                  static_cast<long long>(windows.count()), static_cast<long long>(config.context),
-                 static_cast<long long>(windows.steps_per_epoch()), double(windows.count()) * double(config.context),
-                 double(windows.count()) * double(config.context) / double(data.train.size()));
+                 static_cast<long long>(windows.steps_per_epoch()), epoch_characters, epoch_passes);
+    const double planned_epochs = double(config.max_steps) / double(windows.steps_per_epoch());
+    std::fprintf(stderr, "this run: %lld steps, %.3g epochs, %.4g characters, %.3g passes over the text\n",
+                 static_cast<long long>(config.max_steps), planned_epochs, planned_epochs * epoch_characters,
+                 planned_epochs * epoch_passes);
     std::fprintf(stderr, "model: %lld parameters; %d threads; run in %s\n\n", static_cast<long long>(gpt.params.numel()),
                  config.threads, utf8::printable(folder).c_str());
 }
@@ -112,7 +127,7 @@ int train(Config config, const std::vector<std::string>& given_flags, const std:
     if (!data.corpus.warning.empty()) std::fprintf(stderr, "WARNING: %s\n", data.corpus.warning.c_str());
 
     // ---- context, model, optimiser ----
-    parallel::set_num_threads(config.threads);
+    start_threads(config.threads);
     Context ctx(Device::kCpu);
     ctx.seed = config.seed;
     Gpt gpt(ctx.device, model_config(config, data.tokenizer.vocabulary()));
@@ -268,7 +283,7 @@ int main(int argc, char** argv) {
         finish_stdout();
         return exit_code;
     }
-    parallel::set_num_threads(config.threads);
+    start_threads(config.threads);
     if (verb == "sample") run_sample(config);
     if (verb == "tape") run_tape(config);
     if (verb == "gradcheck") run_gradcheck(config);

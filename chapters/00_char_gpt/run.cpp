@@ -201,10 +201,12 @@ std::string find_checkpoint(const std::string& path) {
     std::string newest;
     fs::file_time_type newest_time{};
     std::error_code error;
-    for (const auto& entry : fs::directory_iterator(kRuns, error)) {
-        const fs::path candidate = entry.path() / kCheckpointName;
-        const fs::file_time_type time = fs::last_write_time(candidate, error);
-        if (!error && (newest.empty() || time > newest_time)) newest = candidate.string(), newest_time = time;
+    fs::directory_iterator entry(kRuns, error), end;
+    for (; !error && entry != end; entry.increment(error)) {
+        const fs::path candidate = entry->path() / kCheckpointName;
+        std::error_code has_none;
+        const fs::file_time_type time = fs::last_write_time(candidate, has_none);
+        if (!has_none && (newest.empty() || time > newest_time)) newest = candidate.string(), newest_time = time;
     }
     if (newest.empty()) user_error("there is no run under %s yet; train one first, or name one with --checkpoint", kRuns);
     return newest;

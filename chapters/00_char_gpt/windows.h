@@ -20,7 +20,7 @@ class Windows {
   public:
     // batch: windows per optimiser step.
     Windows(const int* ids, int64_t length, int64_t T, int64_t batch, uint64_t seed)
-        : ids_(ids), T_(T), batch_(batch), seed_(seed), order_(size_t(length - T)) {
+        : ids_(ids), T_(T), batch_(batch), seed_(seed), order_(size_t(std::max<int64_t>(length - T, 0))) {
         CHECK(length > T, "[windows] %lld ids hold no window of %lld and its targets", static_cast<long long>(length),
               static_cast<long long>(T));
     }

@@ -64,7 +64,7 @@ std::string join_path(const std::string& folder, const std::string& name) {
 // ---- Reading
 // --------------------------------------------------------------------------------------------------------
 
-std::string read_file(const std::string& path) {
+std::string read_file(const std::string& path, size_t most_bytes) {
     const std::string shown = utf8::printable(path);
     Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (file.value < 0) user_error("cannot read %s: %s", shown.c_str(), std::strerror(errno));
@@ -72,6 +72,13 @@ std::string read_file(const std::string& path) {
     if (::fstat(file.value, &status) != 0)
         user_error("cannot read %s: %s", shown.c_str(), std::strerror(errno));
     if (S_ISDIR(status.st_mode)) user_error("cannot read %s: it is a folder, not a file", shown.c_str());
+
+    const auto check_size = [&](uint64_t bytes) {
+        if (bytes > most_bytes)
+            user_error("cannot read %s: it has %s%llu bytes, more than the %zu that fit here; use a part of it", shown.c_str(),
+                       S_ISREG(status.st_mode) ? "" : "at least ", (unsigned long long)(bytes), most_bytes);
+    };
+    check_size(uint64_t(status.st_size));
 
     // note: the size is a first guess only. A pipe and the files of /proc say 0, and a file may grow.
     std::string bytes;
@@ -85,6 +92,7 @@ std::string read_file(const std::string& path) {
             if (got < 0) user_error("cannot read %s: %s", shown.c_str(), std::strerror(errno));
             if (got == 0) break;
             count += size_t(got);
+            check_size(count);
         }
     } catch (const std::bad_alloc&) {
         user_error("cannot read %s: its %lld bytes do not fit into memory", shown.c_str(),
@@ -181,12 +189,11 @@ void make_run_folder(const std::string& path) {
         if (end < path.size() && path[end] != '/') continue;
         const std::string part = path.substr(0, end);
         if (folder_exists(part)) continue;
-        // note: somebody else may make it at the same moment, and that is as good.
-        if (::mkdir(part.c_str(), 0777) != 0 && !folder_exists(part)) {
-            const int reason = file_exists(part) ? ENOTDIR : errno;
-            user_error("cannot make the folder %s: %s: %s", shown.c_str(), utf8::printable(part).c_str(),
-                       std::strerror(reason));
-        }
+        if (::mkdir(part.c_str(), 0777) == 0) continue;
+        const int reason = errno;
+        if (folder_exists(part)) continue;  // somebody else made it at the same moment, and that is as good
+        user_error("cannot make the folder %s: %s: %s", shown.c_str(), utf8::printable(part).c_str(),
+                   std::strerror(file_exists(part) ? ENOTDIR : reason));
     }
     // note: permission bits do not tell (read-only and full disks, root), a file does.
     const std::string probe = join_path(path, ".probe.tmp");

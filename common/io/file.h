@@ -3,14 +3,15 @@
 // appends). Every failure is a user_error that names the path and the system's reason.
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <string>
 
 bool file_exists(const std::string& path);  // anything but a folder
 bool folder_exists(const std::string& path);
 
-// The bytes of a file or a pipe. Errors: missing, a folder, unreadable.
-std::string read_file(const std::string& path);
+// The bytes of a file or a pipe. Errors: missing, a folder, unreadable, more than most_bytes (/dev/zero has no end).
+std::string read_file(const std::string& path, size_t most_bytes = SIZE_MAX);
 
 // What a writer callback writes to; buffers small pieces.
 class FileWriter {

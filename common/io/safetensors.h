@@ -2,8 +2,8 @@
 // The format: 8 bytes with the header's length n (little-endian), n bytes of JSON (names, dtypes, shapes,
 // offsets, text metadata), then the tensors' bytes back to back.
 // Not here: what belongs in a checkpoint (the chapters' business); memory mapping (a file cut short while it
-// is mapped kills the process, a read reports it). Source: the format's description,
-// github.com/huggingface/safetensors, "Format".
+// is mapped kills the process, a read reports it).
+// Source: the format's description, github.com/huggingface/safetensors, "Format".
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -30,9 +30,9 @@ struct TensorInfo {
 // The bytes are a function of the arguments' values alone, never of time, host, path or threads.
 // Checksums: XXH64 with seed 0, written as "xxh64:" and 16 hexadecimal digits. `checksum` is that of the data
 // section; `header_checksum` is that of the header's text, padding included, with its own 16 digits replaced
-// by zeros: so a changed step or shape is noticed as well as a changed weight. Errors: user_error when the
-// folder is missing, not writable or full (the old file is kept, the new one's leftovers are removed). A
-// killed writer leaves PATH.tmp behind, which the next one overwrites.
+// by zeros: so a changed step or shape is noticed as well as a changed weight.
+// Errors: user_error when the folder is missing, not writable or full (the old file is kept, the new one's
+// leftovers are removed). A killed writer leaves PATH.tmp behind, which the next one overwrites.
 void write_safetensors(const std::string& path, const std::vector<TensorInfo>& tensors,
                        const std::vector<std::pair<std::string, std::string>>& metadata);
 
@@ -49,15 +49,15 @@ enum class Checksum { kOptional, kRequired };
 
 // A file open for reading. Everything in it is taken to be hostile until open() has returned: it refuses,
 // with a user_error of one line (file, what is wrong, what to do), whatever is not exactly a safetensors
-// file. Names inside the file are only ever looked up; they never become paths.
+// file.
+// Names inside the file are only ever looked up; they never become paths.
 class SafetensorsFile {
   public:
     using Entry = SafetensorsEntry;
 
     // Reads and checks the header and the table of tensors, and the data section against its checksum.
-    //   checksum  kRequired: the file must have been written by write_safetensors. Then every damage is
-    //   found,
-    //             header included. kOptional: a checksum is verified where there is one
+    //   checksum  kRequired: the file must come from write_safetensors; then every damage is found, in the
+    //             header too. kOptional: a checksum is verified where there is one
     static SafetensorsFile open(const std::string& path, Checksum checksum = Checksum::kOptional);
 
     const std::string& path() const { return path_; }
@@ -67,8 +67,8 @@ class SafetensorsFile {
     bool has(const std::string& name) const { return entries_.count(name) > 0; }
     const Entry& entry(const std::string& name) const;  // user_error when there is none
 
-    // Copies the tensor's bytes, whatever their dtype; `bytes` must be entry(name).bytes. One thread at a
-    // time.
+    // Copies the tensor's bytes, whatever their dtype; `bytes` must be entry(name).bytes.
+    // Not for two threads at once: they share the file's position.
     void read(const std::string& name, void* dst, size_t bytes) const;
 
     // Copies a tensor of this shape as floats: F32 as it is, BF16 widened (exact). A tensor that is missing,

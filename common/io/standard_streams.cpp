@@ -21,7 +21,9 @@ void prepare_standard_streams() {
     std::signal(SIGXFSZ, SIG_IGN);
 }
 
-void outlive_stdout_reader() { std::signal(SIGPIPE, SIG_IGN); }
+void outlive_stdout_reader() {
+    std::signal(SIGPIPE, SIG_IGN);
+}
 
 void finish_stdout() {
     const bool is_flushed = std::fflush(stdout) == 0;

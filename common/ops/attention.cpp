@@ -17,7 +17,7 @@ struct Attention : Node {
 };
 
 Tensor attention(Context& ctx, const Tensor& qkv, int64_t NH, float p) {
-    CHECK(qkv.ndim == 3 && qkv.shape[2] % (3 * NH) == 0, "[attention] wants (B,T,3*NH*HS) with NH=%lld, got %s",
+    CHECK(qkv.ndim == 3 && NH > 0 && qkv.shape[2] % (3 * NH) == 0, "[attention] wants (B,T,3*NH*HS) with NH=%lld, got %s",
           static_cast<long long>(NH), qkv.shape_text().c_str());
     const int64_t B = qkv.shape[0], T = qkv.shape[1], HS = qkv.shape[2] / (3 * NH);
     const DropoutMask mask = p > 0 && ctx.is_recording ? ctx.next_dropout(p) : DropoutMask{};

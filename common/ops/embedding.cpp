@@ -18,7 +18,8 @@ Tensor embedding(Context& ctx, const Tensor& ids, const Tensor& wte, const Tenso
     const int64_t B = ids.shape[0], T = ids.shape[1], C = wte.last();
     CHECK(T <= wpe.shape[0], "[embedding] %lld positions, wpe has %lld", static_cast<long long>(T),
           static_cast<long long>(wpe.shape[0]));
-    CHECK_EQ(wpe.last(), C);
+    CHECK(wpe.last() == C, "[embedding] wte has C=%lld, wpe has %lld", static_cast<long long>(C),
+          static_cast<long long>(wpe.last()));
     Tensor y = ctx.make("embedding", {B, T, C});
     DISPATCH(ctx, embedding_forward, y.ptr(), ids.ptr(), wte.ptr(), wpe.ptr(), B, T, C, wte.shape[0]);
     if (auto* node = ctx.record<Embedding>("embedding", y)) {

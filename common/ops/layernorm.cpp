@@ -16,6 +16,8 @@ struct LayerNormNode : Node {
 Tensor layernorm(Context& ctx, const Tensor& x, const LayerNorm& ln) {
     CHECK(ln.weight.last() == x.last(), "[layernorm] x has C=%lld, weight wants %lld",
           static_cast<long long>(x.last()), static_cast<long long>(ln.weight.last()));
+    CHECK(ln.bias.last() == x.last(), "[layernorm] x has C=%lld, bias wants %lld", static_cast<long long>(x.last()),
+          static_cast<long long>(ln.bias.last()));
     Tensor y = ctx.make_like("layernorm", x);
     Tensor mean = ctx.make("layernorm.mean", {x.rows()});
     Tensor rstd = ctx.make("layernorm.rstd", {x.rows()});

@@ -14,6 +14,8 @@ Sizes linear_sizes(const char* op, const Tensor& x, const Linear& w) {
     const Sizes n = {x.rows(), w.weight.shape[1], w.weight.shape[0]};
     CHECK(x.last() == n.IC, "[%s] x has %lld columns, %s wants %lld", op, static_cast<long long>(x.last()),
           w.weight.name, static_cast<long long>(n.IC));
+    CHECK(w.bias.is_null() || w.bias.numel() == n.OC, "[%s] %s gives %lld columns, %s has %lld", op, w.weight.name,
+          static_cast<long long>(n.OC), w.bias.name, static_cast<long long>(w.bias.numel()));
     return n;
 }
 

@@ -27,7 +27,7 @@ TIMEOUT_S = 1200  # one answer; torch.compile needs a minute
 
 # bar, aim: times the speed of the fastest PyTorch column; bar_shipped: of the fastest as shipped, counted only where
 # answering the vendor check makes PyTorch HALVED times as fast. bar_iterations: steps per second, at least, on a
-# machine whose FMA peak is that of the one it was set on (two threads of AVX-512). bar_first_s: seconds to the first step.
+# machine whose FMA peak is that of the one it was set on (two threads of AVX-512). bar_first_s: seconds to the first.
 # loss_step: up to where losses are compared; the first steps are also the warm-up.
 CONFIGS = {
     "a": dict(title="L4 NH4 C128 T64 B64 V65 tied", tokens=64 * 64, bar=1.2, aim=1.4, bar_shipped=2.3, loss_step=10,
@@ -56,8 +56,8 @@ class Program:
         self.name, self.losses, self.turns, self.peak_mib, self.version = name, {}, [], 0, ""
         self.flops_per_step, self.fma_peak_gflops = 0, 0
         self.started = time.monotonic()
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                                        text=True, cwd=ROOT, env={**os.environ, **env})
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.DEVNULL, text=True, cwd=ROOT, env={**os.environ, **env})
 
     def ask(self, line):
         """The answer to a command, or None when the program has ended."""
@@ -231,6 +231,10 @@ def check_speed(rules, programs, ratios):
     return verdicts
 
 
+def is_disturbed(programs):
+    return max(p.foreign() for p in programs) > FOREIGN_LIMIT
+
+
 def check_bars(config, programs, ratios):
     """[(sentence, is met)] for every bar of this configuration; None: reported, but not counted."""
     rules, ours, others = CONFIGS[config], programs[0], programs[1:]
@@ -251,10 +255,8 @@ def check_bars(config, programs, ratios):
     if "bar_first_s" in rules:
         verdicts.append((f"first step {ours.first_s:.2f} s after the program's start; bar {rules['bar_first_s']}",
                          ours.first_s <= rules["bar_first_s"]))
-    foreign = max(p.foreign() for p in programs)
-    if foreign > FOREIGN_LIMIT:
-        verdicts.append((f"other programs took {foreign:.2f} of our cores: no result, measure again on a quiet machine",
-                         False))
+    if is_disturbed(programs):
+        verdicts.append(("other programs took part of our cores: no result, measure again on a quiet machine", False))
     return verdicts
 
 
@@ -306,13 +308,13 @@ def summary(config, programs, ratios, verdicts):
     tokens_per_s = {p.name: f"{rules['tokens'] / p.step_s():,.0f}" for p in programs}
     pair = ("PyTorch eager", "PyTorch compiled")
     shipped, answered = (", ".join(tokens_per_s.get(name + suffix, "-") for name in pair) for suffix in ("", ANSWERED))
-    times = f"**{times_faster(ratios, ratios)[0]:.2f}**" if ratios else "-"
+    times = "disturbed" if is_disturbed(programs) else f"**{times_faster(ratios, ratios)[0]:.2f}**" if ratios else "-"
     bar = f"{rules['bar']}" if "bar" in rules else f"{1 / ours.step_s():.1f} steps/s"
     missed = "" if all(is_met is not False for _, is_met in verdicts) else "; a bar is **not met**"
     least = f"{min(p.peak_mib for p in programs[1:]):,}" if programs[1:] else "-"
     share = 100 * gflops(ours) / ours.fma_peak_gflops
-    return (f"| ({config}) {rules['title']} | {tokens_per_s[OURS]} | {share:.0f} % | {shipped} | {answered} | {times} | "
-            f"{bar}{missed} | {ours.peak_mib:,}, {least} |")
+    return (f"| ({config}) {rules['title']} | {tokens_per_s[OURS]} | {share:.0f} % | {shipped} | {answered} | "
+            f"{times} | {bar}{missed} | {ours.peak_mib:,}, {least} |")
 
 
 def circumstances(options, versions):

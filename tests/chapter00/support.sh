@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2012,SC2016  # names are ours; quoted for eval
 # support.sh - what the shell tests of this folder share: the program, a temporary folder, and checks of one run each.
 # To be sourced. CHAPTER00 names the program; no network, no data set and no earlier run is used.
 set -uo pipefail
@@ -14,6 +14,8 @@ cd "$work" || exit 1
 passed=0 failed=0
 ok() { echo "ok $1"; passed=$((passed + 1)); }
 fail() { echo "FAILED $1: $2"; failed=$((failed + 1)); }
+# conclude NAME PROBLEM: ok when there is none.
+conclude() { if [ -z "$2" ]; then ok "$1"; else fail "$1" "$2"; fi; }
 skip() { echo "skipped $1: $2"; }
 # check NAME COMMAND...: the command must succeed.
 check() { if "${@:2}"; then ok "$1"; else fail "$1" "${*:2}"; fi; }
@@ -52,7 +54,7 @@ refused() {
     [ -n "$what" ] || [ "$(wc -l <err)" -le 3 ] || what="more than 3 lines on stderr: $(head -5 err)"
     [ -n "$what" ] || ! LC_ALL=C grep -q $'[\x01-\x08\x0b-\x1f]' err || what="control characters on stderr"
     [ -n "$what" ] || [ "$(ls -A)" = "$before" ] || what="it left files behind: $(ls -A | tr '\n' ' ')"
-    if [ -z "$what" ]; then ok "$name"; else fail "$name" "$what"; fi
+    conclude "$name" "$what"
 }
 
 # accepted NAME PATTERN... -- ARGUMENT...: exit status 0, and every PATTERN on stderr.
@@ -63,7 +65,7 @@ accepted() {
     shift
     run "$@"
     what=$(problem 0 "${patterns[@]}")
-    if [ -z "$what" ]; then ok "$name"; else fail "$name" "$what"; fi
+    conclude "$name" "$what"
 }
 
 touch out err
@@ -76,6 +78,7 @@ make_text() {
             for (k = 0; k < 6; k++) { s = (s * 16807 + 11) % 2147483647; line = line w[s % n + 1] " " } print line "." } }'
 }
 make_text 120 >text.txt
+# shellcheck disable=SC2034  # used by the tests
 tiny=(--preset tiny --data text.txt --threads 1)
 
 # The log without the column that is allowed to differ between two runs: tokens_per_s.

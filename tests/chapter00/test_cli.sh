@@ -113,7 +113,7 @@ for arguments in '--help' '-h' 'train --help' 'sample --help' 'tape --help' 'gra
     what=$(problem 0)
     [ -s err ] && what="stderr: $(head -1 err)"
     for word in Example default; do grep -q "$word" out || what="stdout lacks '$word'"; done
-    if [ -z "$what" ]; then ok "help: $arguments"; else fail "help: $arguments" "$what"; fi
+    conclude "help: $arguments" "$what"
 done
 for flag in device threads seed preset out resume max-steps data '\[no-\]quiet' '\[no-\]json' layers heads head-size channels context batch \
     accumulate epochs lr min-lr warmup weight-decay dropout activation '\[no-\]tied' eval-every checkpoint-every; do

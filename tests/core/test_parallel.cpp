@@ -55,7 +55,8 @@ TEST_CASE("a loop inside a loop runs where it stands", "[core][cpu]") {
     Threads guard(4);
     constexpr int64_t kOuter = 37, kInner = 11;
     std::vector<int> seen(size_t(kOuter * kInner), 0);
-    parallel_for(kOuter, [&](int64_t o) { parallel_for(kInner, [&](int64_t i) { seen[size_t(o * kInner + i)]++; }); });
+    parallel_for(
+        kOuter, [&](int64_t o) { parallel_for(kInner, [&](int64_t i) { seen[size_t(o * kInner + i)]++; }); });
     REQUIRE(seen == std::vector<int>(size_t(kOuter * kInner), 1));
 }
 
@@ -79,7 +80,8 @@ TEST_CASE("many tiny loops: none is lost and none runs with the arguments of its
         const int64_t count = 2 + loop % 7;
         parallel_for(count, [&](int64_t i) { out[size_t(i)] = loop * 10 + i; });
         for (int64_t i = 0; i < count; i++)
-            if (out[size_t(i)] != loop * 10 + i) FAIL("loop " << loop << ", index " << i << ": " << out[size_t(i)]);
+            if (out[size_t(i)] != loop * 10 + i)
+                FAIL("loop " << loop << ", index " << i << ": " << out[size_t(i)]);
     }
     SUCCEED();
 }

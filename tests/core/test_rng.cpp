@@ -28,7 +28,9 @@ const KnownAnswer kKnownAnswers[] = {
      {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
 };
 
-uint64_t join(uint32_t low, uint32_t high) { return uint64_t(high) << 32 | low; }
+uint64_t join(uint32_t low, uint32_t high) {
+    return uint64_t(high) << 32 | low;
+}
 
 }  // namespace
 
@@ -58,7 +60,8 @@ TEST_CASE("different seeds and streams share no words", "[core][cpu]") {
     for (uint64_t seed : {0, 1, 2})
         for (uint64_t id : {0, 1, 2})
             for (uint64_t i = 0; i < 8; i++) words.insert(RandomStream{seed, id}.word(i));
-    REQUIRE(words.size() == 3 * 3 * 8);  // a collision of 72 draws from 2^32 would be a chance of one in a million
+    REQUIRE(words.size() ==
+            3 * 3 * 8);  // a collision of 72 draws from 2^32 would be a chance of one in a million
 }
 
 TEST_CASE("uniform numbers lie in [0, 1) and fill it evenly", "[core][cpu]") {

@@ -1,5 +1,6 @@
 // safetensors.cpp - a fuzz target: any bytes as a safetensors file. The reader accepts or refuses, in one
-// line, and never crashes, hangs or reads past what it checked. Run: make fuzz
+// line, and never crashes, hangs or reads past what it checked.
+// Run: make fuzz
 #include "io/safetensors.h"
 
 #include <sys/mman.h>

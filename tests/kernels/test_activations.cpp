@@ -14,7 +14,9 @@ constexpr double kTolerance = 5e-6;
 
 const double kSlope = std::sqrt(2 / M_PI), kCubic = 0.044715;
 
-double gelu(double x) { return 0.5 * x * (1 + std::tanh(kSlope * (x + kCubic * x * x * x))); }
+double gelu(double x) {
+    return 0.5 * x * (1 + std::tanh(kSlope * (x + kCubic * x * x * x)));
+}
 
 double gelu_derivative(double x) {
     const double t = std::tanh(kSlope * (x + kCubic * x * x * x));
@@ -40,8 +42,8 @@ void compare(const char* name, Forward forward, Backward backward, double (*f)(d
     const std::vector<float> x = inputs(n), dout = random_floats(n, 2), before = random_floats(n, 3);
     std::vector<double> want(static_cast<size_t>(n));
     const auto close = [&](const char* what, const std::vector<float>& got) {
-        return allclose(std::string(name) + what, format("n=%lld", (long long)n), got.data(), want.data(), n, tolerance,
-                        tolerance);
+        return allclose(std::string(name) + what, format("n=%lld", (long long)n), got.data(), want.data(), n,
+                        tolerance, tolerance);
     };
 
     std::vector<float> out(size_t(n), NAN);

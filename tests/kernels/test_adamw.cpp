@@ -17,8 +17,8 @@ struct State {
 
     explicit State(int64_t n) : params(random_floats(n, 1)), m(size_t(n), 0.0f), v(size_t(n), 0.0f) {}
     void step(const std::vector<float>& grads, float weight_decay, float grad_scale, int64_t step) {
-        cpu::adamw(params.data(), m.data(), v.data(), grads.data(), int64_t(params.size()), kLr, kBeta1, kBeta2, kEps,
-                   weight_decay, grad_scale, step, {});
+        cpu::adamw(params.data(), m.data(), v.data(), grads.data(), int64_t(params.size()), kLr, kBeta1,
+                   kBeta2, kEps, weight_decay, grad_scale, step, {});
     }
 };
 
@@ -40,11 +40,13 @@ TEST_CASE("adamw follows the algorithm for ten steps", "[cpu]") {
             v[i] = double(kBeta2) * v[i] + (1 - double(kBeta2)) * g * g;
             const double m_hat = m[i] / (1 - std::pow(double(kBeta1), double(step)));
             const double v_hat = v[i] / (1 - std::pow(double(kBeta2), double(step)));
-            params[i] -= double(kLr) * (m_hat / (std::sqrt(v_hat) + double(kEps)) + double(weight_decay) * params[i]);
+            params[i] -=
+                double(kLr) * (m_hat / (std::sqrt(v_hat) + double(kEps)) + double(weight_decay) * params[i]);
         }
     }
     // Float moments, rounded ten times; m may be a difference of larger numbers.
-    const std::string sizes = format("n=%lld decay=%g scale=%g", (long long)n, double(weight_decay), double(grad_scale));
+    const std::string sizes =
+        format("n=%lld decay=%g scale=%g", (long long)n, double(weight_decay), double(grad_scale));
     REQUIRE(allclose("adamw params", sizes, got.params.data(), params.data(), n, 1e-5, 2e-6) == "");
     REQUIRE(allclose("adamw m", sizes, got.m.data(), m.data(), n, 1e-5, 1e-6) == "");
     REQUIRE(allclose("adamw v", sizes, got.v.data(), v.data(), n, 1e-5, 1e-6) == "");

@@ -36,13 +36,15 @@ struct Result {
 Result two_buffers(const Problem& p) {
     Result r{std::vector<float>(size_t(p.N), NAN), std::vector<float>(p.logits.size(), NAN)};
     cpu::cross_entropy_forward(r.losses.data(), p.logits.data(), p.targets.data(), p.N, p.V, {});
-    cpu::cross_entropy_backward(r.dlogits.data(), p.logits.data(), p.targets.data(), p.N, p.V, kScale, false, {});
+    cpu::cross_entropy_backward(r.dlogits.data(), p.logits.data(), p.targets.data(), p.N, p.V, kScale, false,
+                                {});
     return r;
 }
 
 Result in_place(const Problem& p) {
     Result r{std::vector<float>(size_t(p.N), NAN), p.logits};
-    cpu::cross_entropy_forward_backward(r.losses.data(), r.dlogits.data(), p.targets.data(), p.N, p.V, kScale, {});
+    cpu::cross_entropy_forward_backward(r.losses.data(), r.dlogits.data(), p.targets.data(), p.N, p.V, kScale,
+                                        {});
     return r;
 }
 
@@ -59,7 +61,7 @@ Reference reference(const Problem& p) {
         const double maximum = double(*std::max_element(row, row + p.V));
         double sum = 0;
         for (int64_t v = 0; v < p.V; v++) sum += std::exp(double(row[v]) - maximum);
-        r.losses[size_t(i)] = std::log(sum) + maximum - double(row[target]);
+        r.losses[size_t(i)] = std::log(sum) + (maximum - double(row[target]));
         for (int64_t v = 0; v < p.V; v++)
             r.dlogits[size_t(i * p.V + v)] =
                 double(kScale) * (std::exp(double(row[v]) - maximum) / sum - (v == target ? 1 : 0));
@@ -69,10 +71,10 @@ Reference reference(const Problem& p) {
 
 void require_close(const Problem& p, const char* form, const Result& got, const Reference& want) {
     CAPTURE(form);
-    REQUIRE(allclose("cross_entropy losses", p.sizes(), got.losses.data(), want.losses.data(), p.N, kTolerance,
-                     kTolerance) == "");
-    REQUIRE(allclose("cross_entropy dlogits", p.sizes(), got.dlogits.data(), want.dlogits.data(), p.N * p.V, kTolerance,
-                     kTolerance * double(kScale)) == "");
+    REQUIRE(allclose("cross_entropy losses", p.sizes(), got.losses.data(), want.losses.data(), p.N,
+                     kTolerance, kTolerance) == "");
+    REQUIRE(allclose("cross_entropy dlogits", p.sizes(), got.dlogits.data(), want.dlogits.data(), p.N * p.V,
+                     kTolerance, kTolerance * double(kScale)) == "");
 }
 
 }  // namespace
@@ -97,14 +99,16 @@ TEST_CASE("cross_entropy_backward adds when told to, and adds nothing for an ign
     const Problem p(8, 37);
     const std::vector<float> before = random_floats(p.N * p.V, 3);
     std::vector<float> dlogits = before;
-    cpu::cross_entropy_backward(dlogits.data(), p.logits.data(), p.targets.data(), p.N, p.V, kScale, true, {});
+    cpu::cross_entropy_backward(dlogits.data(), p.logits.data(), p.targets.data(), p.N, p.V, kScale, true,
+                                {});
     std::vector<double> want = reference(p).dlogits;
     for (size_t i = 0; i < want.size(); i++) want[i] += double(before[i]);
     REQUIRE(allclose("cross_entropy_backward, accumulated", p.sizes(), dlogits.data(), want.data(), p.N * p.V,
                      kTolerance, kTolerance) == "");
     const auto row = std::ptrdiff_t(2 * p.V);
     REQUIRE(p.targets[2] == kIgnore);
-    REQUIRE(std::equal(before.begin() + row, before.begin() + row + std::ptrdiff_t(p.V), dlogits.begin() + row));
+    REQUIRE(
+        std::equal(before.begin() + row, before.begin() + row + std::ptrdiff_t(p.V), dlogits.begin() + row));
 }
 
 TEST_CASE("cross_entropy of extreme logits neither overflows nor loses the answer", "[cpu]") {
@@ -117,7 +121,7 @@ TEST_CASE("cross_entropy of extreme logits neither overflows nor loses the answe
         row(2)[v] = 12345.0f;                // all equal: the loss is log V
         row(3)[v] = v == 3 ? 0.0f : -1e30f;  // certain: the loss is 0
         row(4)[v] = v == 4 ? -1e30f : 0.0f;  // certainly wrong: the loss is 1e30
-        row(5)[v] = -1e30f;                  // all equal, and all far below what a float exponential can tell from 0
+        row(5)[v] = -1e30f;  // all equal, and all far below what a float exponential can tell from 0
     }
     const Reference want = reference(p);
     require_close(p, "two buffers", two_buffers(p), want);

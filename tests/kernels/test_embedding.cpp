@@ -40,12 +40,14 @@ struct Gradients {
 
 Gradients backward(const Problem& p) {
     Gradients g{p.dwte_before, p.dwpe_before};
-    cpu::embedding_backward(g.dwte.data(), g.dwpe.data(), p.dout.data(), p.ids.data(), p.B, p.T, p.C, p.V, {});
+    cpu::embedding_backward(g.dwte.data(), g.dwpe.data(), p.dout.data(), p.ids.data(), p.B, p.T, p.C, p.V,
+                            {});
     return g;
 }
 
 const auto kSizes = {
-    Problem(1, 1, 1, 1), Problem(2, 3, 5, 4), Problem(3, 7, 17, 2), Problem(64, 32, 48, 65), Problem(2, 33, 50, 50257),
+    Problem(1, 1, 1, 1),     Problem(2, 3, 5, 4),       Problem(3, 7, 17, 2),
+    Problem(64, 32, 48, 65), Problem(2, 33, 50, 50257),
 };
 
 }  // namespace
@@ -59,7 +61,8 @@ TEST_CASE("embedding_forward is two rows added, exactly", "[cpu]") {
             for (int64_t c = 0; c < p.C; c++)
                 want[size_t(i * p.C + c)] =
                     p.wte[size_t(p.ids[size_t(i)] * p.C + c)] + p.wpe[size_t(i % p.T * p.C + c)];
-        REQUIRE(allclose("embedding_forward", p.sizes(), out.data(), want.data(), int64_t(out.size()), 0, 0) == "");
+        REQUIRE(allclose("embedding_forward", p.sizes(), out.data(), want.data(), int64_t(out.size()), 0,
+                         0) == "");
     }
 }
 
@@ -76,15 +79,16 @@ TEST_CASE("embedding_backward adds each row to its token and its position", "[cp
             }
         // At worst all B*T rows have one id: float sums of that many numbers around 1.
         const double tolerance = 1e-6 * (4 + std::sqrt(double(p.B * p.T)));
-        REQUIRE(allclose("embedding dwte", p.sizes(), got.dwte.data(), dwte.data(), int64_t(dwte.size()), 1e-5,
-                         tolerance) == "");
-        REQUIRE(allclose("embedding dwpe", p.sizes(), got.dwpe.data(), dwpe.data(), int64_t(dwpe.size()), 1e-5,
-                         tolerance) == "");
+        REQUIRE(allclose("embedding dwte", p.sizes(), got.dwte.data(), dwte.data(), int64_t(dwte.size()),
+                         1e-5, tolerance) == "");
+        REQUIRE(allclose("embedding dwpe", p.sizes(), got.dwpe.data(), dwpe.data(), int64_t(dwpe.size()),
+                         1e-5, tolerance) == "");
     }
 }
 
 TEST_CASE("embedding leaves the same bytes for any number of threads", "[cpu]") {
-    const Problem p(16, 40, 77, 3);  // three ids for 640 rows: what threads could get wrong is the order of sums
+    const Problem p(16, 40, 77,
+                    3);  // three ids for 640 rows: what threads could get wrong is the order of sums
     require_same_bytes_for_any_threads([&] {
         std::vector<float> all(size_t(p.B * p.T * p.C));
         cpu::embedding_forward(all.data(), p.ids.data(), p.wte.data(), p.wpe.data(), p.B, p.T, p.C, p.V, {});

@@ -11,7 +11,9 @@ namespace {
 
 constexpr double kRowTolerance = 2e-5;  // float sums over C of numbers around 1, and one division
 // dweight and dbias are sums over N rows: their rounding grows like sqrt(N).
-double column_tolerance(int64_t N) { return 4e-6 * (4 + std::sqrt(double(N))); }
+double column_tolerance(int64_t N) {
+    return 4e-6 * (4 + std::sqrt(double(N)));
+}
 
 struct Problem {
     int64_t N, C;
@@ -49,8 +51,8 @@ Result run(const Problem& p, bool accumulate) {
              accumulate ? p.dinp_before : std::vector<float>(elements, NAN),
              p.dweight_before,
              p.dbias_before};
-    cpu::layernorm_forward(r.out.data(), r.mean.data(), r.rstd.data(), p.inp.data(), p.weight.data(), p.bias.data(),
-                           p.N, p.C, {});
+    cpu::layernorm_forward(r.out.data(), r.mean.data(), r.rstd.data(), p.inp.data(), p.weight.data(),
+                           p.bias.data(), p.N, p.C, {});
     cpu::layernorm_backward(r.dinp.data(), r.dweight.data(), r.dbias.data(), p.dout.data(), p.inp.data(),
                             p.weight.data(), r.mean.data(), r.rstd.data(), p.N, p.C, accumulate, {});
     return r;
@@ -77,14 +79,16 @@ Reference reference(const Problem& p, bool accumulate) {
         r.mean[size_t(i)] = mean, r.rstd[size_t(i)] = rstd;
         double dxhat_mean = 0, dxhat_xhat_mean = 0;
         for (int64_t c = 0; c < C; c++) {
-            const double xhat = (double(x[c]) - mean) * rstd, dxhat = double(dy[c]) * double(p.weight[size_t(c)]);
+            const double xhat = (double(x[c]) - mean) * rstd,
+                         dxhat = double(dy[c]) * double(p.weight[size_t(c)]);
             r.out[size_t(i * C + c)] = xhat * double(p.weight[size_t(c)]) + double(p.bias[size_t(c)]);
             dxhat_mean += dxhat / double(C), dxhat_xhat_mean += dxhat * xhat / double(C);
             r.dweight[size_t(c)] += double(dy[c]) * xhat;
             r.dbias[size_t(c)] += double(dy[c]);
         }
         for (int64_t c = 0; c < C; c++) {
-            const double xhat = (double(x[c]) - mean) * rstd, dxhat = double(dy[c]) * double(p.weight[size_t(c)]);
+            const double xhat = (double(x[c]) - mean) * rstd,
+                         dxhat = double(dy[c]) * double(p.weight[size_t(c)]);
             r.dinp[size_t(i * C + c)] = rstd * (dxhat - dxhat_mean - xhat * dxhat_xhat_mean) +
                                         (accumulate ? double(p.dinp_before[size_t(i * C + c)]) : 0);
         }
@@ -92,10 +96,10 @@ Reference reference(const Problem& p, bool accumulate) {
     return r;
 }
 
-void require_close(const Problem& p, const char* what, const std::vector<float>& got, const std::vector<double>& want,
-                   double tolerance) {
-    REQUIRE(allclose(std::string("layernorm ") + what, p.sizes(), got.data(), want.data(), int64_t(want.size()),
-                     tolerance, tolerance) == "");
+void require_close(const Problem& p, const char* what, const std::vector<float>& got,
+                   const std::vector<double>& want, double tolerance) {
+    REQUIRE(allclose(std::string("layernorm ") + what, p.sizes(), got.data(), want.data(),
+                     int64_t(want.size()), tolerance, tolerance) == "");
 }
 
 }  // namespace

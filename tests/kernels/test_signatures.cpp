@@ -19,11 +19,19 @@ struct Kernel {
 };
 
 #ifdef GPT_WITH_GPU
-#define KERNEL(name) \
-    Kernel { #name, {reinterpret_cast<Address>(&cpu::name), reinterpret_cast<Address>(&gpu::name)} }
+#define KERNEL(name)                                                                     \
+    Kernel {                                                                             \
+#name, {                                                                         \
+            reinterpret_cast<Address>(&cpu::name), reinterpret_cast<Address>(&gpu::name) \
+        }                                                                                \
+    }
 #else
-#define KERNEL(name) \
-    Kernel { #name, {reinterpret_cast<Address>(&cpu::name)} }
+#define KERNEL(name)                              \
+    Kernel {                                      \
+#name, {                                  \
+            reinterpret_cast<Address>(&cpu::name) \
+        }                                         \
+    }
 #endif
 
 // In the order of signatures.h.

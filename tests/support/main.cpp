@@ -4,7 +4,9 @@
 #include "tests/support/throwing_failures.h"
 
 CATCH_TRANSLATE_EXCEPTION(const Failure& failure) {
-    const char* kind = failure.kind == FailureKind::kBug ? "CHECK" : failure.kind == FailureKind::kUser ? "user error" : "usage error";
+    const char* kind = failure.kind == FailureKind::kBug    ? "CHECK"
+                       : failure.kind == FailureKind::kUser ? "user error"
+                                                            : "usage error";
     return std::string(kind) + ": " + failure.message;
 }
 

@@ -16,7 +16,9 @@ struct Failure {
 class ThrowingFailures {
   public:
     ThrowingFailures() : previous_(failure_handler()) {
-        failure_handler() = [](FailureKind kind, const std::string& message) { throw Failure{kind, message}; };
+        failure_handler() = [](FailureKind kind, const std::string& message) {
+            throw Failure{kind, message};
+        };
     }
     ~ThrowingFailures() { failure_handler() = previous_; }
     ThrowingFailures(const ThrowingFailures&) = delete;

@@ -303,9 +303,35 @@ inline void prefetch_tile(const float* tile, int64_t ld, int rows, int columns) 
 // The order of the sums of an element: blocks of k whose length depends on K alone.
 constexpr int kBlockK = 384;
 // Rows of a that stay in the L2 cache while the panels of b pass by; a panel stays in the L1 cache while they do.
-constexpr int kBlockRows = 96;
+constexpr int kBlockRows = 192;
 // Packed b, which should stay in the L3 cache: 10 MiB.
 constexpr int64_t kChunkFloats = int64_t(5) << 19;
+
+// How c is cut into tasks: `rows` x `columns` of them, each of at most `tiles` tiles of rows and `panels` panels. It may
+// depend on the number of threads, since it changes no sum.
+struct Grid {
+    int64_t rows = 1, columns = 1, tiles, panels;
+
+    Grid(int64_t all_tiles, int64_t all_panels, bool a_by_rows) : tiles(all_tiles), panels(all_panels) {
+        const int64_t threads = parallel::num_threads(), fewest_rows = ceil_div(all_tiles * kTileRows, kBlockRows);
+        // note: in units of one tile times one panel. To bring a panel into the L1 cache costs about 0.7 of that, to
+        // pack a tile of a about 2.
+        const double load = 0.7, pack = a_by_rows ? 0 : 2;
+        double best = 1e300;
+        for (int64_t c = 1; c <= std::min(threads, all_panels); c *= 2)
+            for (int64_t r = fewest_rows; r <= std::min(fewest_rows + 2 * threads, all_tiles); r++) {
+                const int64_t t = ceil_div(all_tiles, r), p = ceil_div(all_panels, c);
+                const int64_t tasks_of_a_thread = ceil_div(ceil_div(all_tiles, t) * ceil_div(all_panels, p), threads);
+                const double time = double(tasks_of_a_thread) * ((double(t) + load) * double(p) + pack * double(t));
+                if (time >= best) continue;
+                best = time, tiles = t, panels = p;
+            }
+        rows = ceil_div(all_tiles, tiles), columns = ceil_div(all_panels, panels);
+    }
+};
+
+// At most so many rows are multiplied without packing.
+constexpr int kFewRows = 4;
 
 // A product cut into chunks of b that are packed at once, blocks of k, and blocks of rows.
 template <class Epilogue>
@@ -313,7 +339,6 @@ struct BlockedProduct {
     const Product& p;
     const Epilogue& epilogue;
     int64_t block_k = 0, chunk_k = 0, chunk_n = 0;
-    int64_t block_rows = 0, row_blocks = 0;
 
     BlockedProduct(const Product& p, const Epilogue& epilogue) : p(p), epilogue(epilogue) {
         const int64_t K = std::max<int64_t>(p.K, 1);
@@ -323,11 +348,6 @@ struct BlockedProduct {
             chunk_n = std::min<int64_t>(p.N, std::max<int64_t>(3072, kChunkFloats / K / 48 * 48));
             chunk_k = std::min<int64_t>(K, kChunkFloats / chunk_n / block_k * block_k);
         }
-        // a multiple of the number of threads, of nearly equal size
-        const int64_t tiles = ceil_div(p.M, kTileRows), threads = parallel::num_threads();
-        const int64_t wanted = ceil_div(ceil_div(p.M, kBlockRows), threads) * threads;
-        block_rows = ceil_div(tiles, std::min(wanted, tiles)) * kTileRows;
-        row_blocks = ceil_div(p.M, block_rows);
     }
 
     void run() const {
@@ -338,9 +358,13 @@ struct BlockedProduct {
             for (int64_t k0 = 0; k0 == 0 || k0 < p.K; k0 += chunk_k) {
                 const int64_t k1 = std::min(p.K, k0 + chunk_k);
                 pack_chunk(packed_b, panels, column0, k0, k1);
-                parallel_for(row_blocks, [&](int64_t block) {
-                    const int64_t row0 = block * block_rows;
-                    multiply_rows(packed_b, panels, column0, k0, k1, row0, int(std::min(block_rows, p.M - row0)));
+                const Grid grid(ceil_div(p.M, kTileRows), panels.count, p.a_by_rows);
+                parallel_for(grid.rows * grid.columns, [&](int64_t task) {
+                    const int64_t row = task % grid.rows, column = task / grid.rows;
+                    const int64_t row0 = row * grid.tiles * kTileRows, panel0 = column * grid.panels;
+                    multiply_task(packed_b, panels, column0, k0, k1, row0,
+                                  int(std::min(grid.tiles * kTileRows, p.M - row0)), panel0,
+                                  std::min(panel0 + grid.panels, panels.count));
                 });
             }
         }
@@ -382,8 +406,9 @@ struct BlockedProduct {
             parallel_for(tasks, task);
     }
 
-    void multiply_rows(float* packed_b, const Panels& panels, int64_t column0, int64_t k0, int64_t k1, int64_t row0,
-                       int rows) const {
+    // Rows [row0, row0 + rows) of c x the panels [panel0, panel1).
+    void multiply_task(float* packed_b, const Panels& panels, int64_t column0, int64_t k0, int64_t k1, int64_t row0,
+                       int rows, int64_t panel0, int64_t panel1) const {
         static thread_local Scratch scratch;
         for (int64_t k = k0; k == k0 || k < k1; k += block_k) {
             const int K = depth(k, k1);
@@ -392,10 +417,10 @@ struct BlockedProduct {
             if (!p.a_by_rows) {
                 float* packed_a = scratch.get(ceil_div(rows, kTileRows) * a_panel_stride(K));
                 pack_a_panels(packed_a, p.a + k * p.lda + row0, p.lda, K, rows,
-                              p.row_sums && column0 == 0 ? p.row_sums + row0 : nullptr);
+                              p.row_sums && column0 == 0 && panel0 == 0 ? p.row_sums + row0 : nullptr);
                 a = packed_a, lda = kTileRows, tile_step = a_panel_stride(K);
             }
-            for (int64_t panel = 0; panel < panels.count; panel++)
+            for (int64_t panel = panel0; panel < panel1; panel++)
                 multiply_panel(a, lda, tile_step, panel_of(packed_b, panels, k0, k1, k, panel), k, K, row0, rows,
                                column0 + panels.first_column(panel), panels.columns_of(panel), panels.vecs_of(panel));
         }
@@ -421,11 +446,45 @@ struct BlockedProduct {
     }
 };
 
+// A few rows of a times columns of b that are contiguous: packing b would cost more than the product. Every element is
+// one dot product, read from memory once: how fast that is decides how fast a model writes its text.
+template <class Epilogue>
+void multiply_few_rows(const Product& p, const Epilogue& epilogue) {
+    using simd::kWidth;
+    constexpr int kSums = 4;  // to hide the latency of the additions
+    const auto dot = [K = p.K](const float* x, const float* y) {
+        simd::Vec sums[kSums] = {};
+        int64_t k = 0;
+        for (; k + kSums * kWidth <= K; k += kSums * kWidth) {
+            GPT_UNROLL
+            for (int v = 0; v < kSums; v++) sums[v] += simd::load(x + k + v * kWidth) * simd::load(y + k + v * kWidth);
+        }
+        for (; k + kWidth <= K; k += kWidth) sums[0] += simd::load(x + k) * simd::load(y + k);
+        float total = simd::sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
+        for (; k < K; k++) total += x[k] * y[k];
+        return total;
+    };
+    constexpr int64_t kFloatsPerTask = 1 << 15;
+    const int64_t grain = std::max<int64_t>(kWidth, kFloatsPerTask / std::max<int64_t>(p.K, 1));
+    parallel_ranges(p.N, grain, [&](int64_t column0, int64_t column1) {
+        for (int64_t j = column0; j < column1; j++)
+            for (int64_t i = 0; i < p.M; i++) {
+                const float sum = dot(p.a + i * p.lda, p.b + j * p.ldb) + (p.bias ? p.bias[j] : 0.f);
+                p.c[i * p.N + j] = p.start ? p.start[i * p.N + j] + sum : sum;
+            }
+        epilogue(p.c + column0, 0, column0, int(p.M), int(column1 - column0));
+    });
+}
+
 // c = start + bias + a b on all threads. Every element is one sum over k in increasing order, in blocks that depend on
 // K alone, so that neither threads nor the place in the matrix change a bit of it.
 template <class Epilogue = NoEpilogue>
 void multiply(const Product& p, const Epilogue& epilogue = {}) {
-    if (p.M > 0 && p.N > 0) BlockedProduct<Epilogue>(p, epilogue).run();
+    if (p.M == 0 || p.N == 0) return;
+    if (p.M <= kFewRows && p.a_by_rows && !p.b_by_rows)
+        multiply_few_rows(p, epilogue);
+    else
+        BlockedProduct<Epilogue>(p, epilogue).run();
 }
 
 }  // namespace cpu

@@ -39,15 +39,23 @@ Bytes damaged(Bytes bytes, RandomStream& random) {
         const size_t length = std::min<size_t>(1 + random.next_below(16), bytes.size() - at);
         const auto begin = bytes.begin() + std::ptrdiff_t(at), end = begin + std::ptrdiff_t(length);
         switch (random.next_below(6)) {
-            case 0: bytes[at] = uint8_t(random.next_word()); break;
-            case 1: bytes[at] ^= uint8_t(1u << random.next_below(8)); break;
-            case 2: bytes.erase(begin, end); break;
+            case 0:
+                bytes[at] = uint8_t(random.next_word());
+                break;
+            case 1:
+                bytes[at] ^= uint8_t(1u << random.next_below(8));
+                break;
+            case 2:
+                bytes.erase(begin, end);
+                break;
             case 3: {
                 const Bytes run(begin, end);
                 bytes.insert(begin, run.begin(), run.end());
                 break;
             }
-            case 4: bytes.resize(at); break;
+            case 4:
+                bytes.resize(at);
+                break;
             default: {
                 const uint8_t extreme = random.next_below(2) ? 0xff : 0x00;
                 for (size_t i = at; i < at + length; i++) bytes[i] = extreme;

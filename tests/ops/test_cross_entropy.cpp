@@ -1,0 +1,112 @@
+// test_cross_entropy.cpp - the loss as an op: finite differences through the tape, ignored targets, and the in-place
+// form against the plain one.
+#include <cmath>
+#include <vector>
+
+#include "ops/ops.h"
+#include "tests/support/catch.h"
+#include "tests/support/op_gradcheck.h"
+#include "tests/support/throwing_failures.h"
+
+namespace {
+
+struct Loss {
+    std::vector<int> targets;
+    float loss_scale = 1;
+
+    int64_t counted() const { return count_targets(targets.data(), int64_t(targets.size())); }
+    Tensor target_ids(Context& ctx) const { return ctx.ids(targets.data(), {int64_t(targets.size())}); }
+    Tensor plain(Context& ctx, const Tensor& logits) const {
+        return cross_entropy(ctx, logits, target_ids(ctx), counted(), loss_scale);
+    }
+    Tensor inplace(Context& ctx, const Tensor& logits) const {
+        return cross_entropy_inplace(ctx, logits, target_ids(ctx), counted(), loss_scale);
+    }
+};
+
+const Loss kAll{{3, 0, 8, 1}}, kSome{{kIgnore, 0, 8, kIgnore}};
+
+}  // namespace
+
+TEST_CASE("count_targets counts what is not ignored", "[cpu]") {
+    REQUIRE(kAll.counted() == 4);
+    REQUIRE(kSome.counted() == 2);
+    REQUIRE(count_targets(nullptr, 0) == 0);
+}
+
+TEST_CASE("cross_entropy: the gradient is finite differences', ignored targets or not", "[grad][cpu]") {
+    const Loss loss = GENERATE(kAll, kSome);
+    const bool is_inplace = GENERATE(false, true);
+    CAPTURE(loss.counted(), is_inplace);
+    OpUnderTest op({{2, 2, 9}});
+    op.check("cross_entropy", [&](Context& ctx, const std::vector<Tensor>& in) {
+        return is_inplace ? loss.inplace(ctx, in[0]) : loss.plain(ctx, in[0]);
+    });
+}
+
+TEST_CASE("cross_entropy through a linear: the gradient of the weight is finite differences'",
+          "[grad][cpu]") {
+    const bool is_inplace = GENERATE(false, true);
+    OpUnderTest op({{2, 2, 5}});
+    Linear head;
+    op.declare(&head.weight, "head.weight", {9, 5});
+    op.check("cross_entropy of linear", [&](Context& ctx, const std::vector<Tensor>& in) {
+        const Tensor logits = linear(ctx, in[0], head);
+        return is_inplace ? kSome.inplace(ctx, logits) : kSome.plain(ctx, logits);
+    });
+}
+
+TEST_CASE("cross_entropy_inplace equals cross_entropy, bit for bit", "[cpu]") {
+    for (Loss loss : {kAll, kSome}) {
+        loss.loss_scale = GENERATE(1.0f, 0.25f);
+        OpUnderTest op({{2, 2, 9}});
+        const auto plain = op.run([&](Context& ctx, const auto& in) { return loss.plain(ctx, in[0]); });
+        const auto inplace = op.run([&](Context& ctx, const auto& in) { return loss.inplace(ctx, in[0]); });
+        REQUIRE(same_bytes(plain.output, inplace.output));
+        REQUIRE(same_bytes(plain.gradients[0], inplace.gradients[0]));
+    }
+}
+
+TEST_CASE("loss_scale multiplies the gradient and leaves the loss alone", "[cpu]") {
+    Loss quarter = kAll;
+    quarter.loss_scale = 0.25f;
+    OpUnderTest op({{4, 9}});
+    const auto whole = op.run([&](Context& ctx, const auto& in) { return kAll.plain(ctx, in[0]); });
+    const auto scaled = op.run([&](Context& ctx, const auto& in) { return quarter.plain(ctx, in[0]); });
+    REQUIRE(whole.output == scaled.output);
+    for (size_t i = 0; i < whole.gradients[0].size(); i++)  // a power of two: exact
+        REQUIRE(scaled.gradients[0][i] == 0.25f * whole.gradients[0][i]);
+}
+
+TEST_CASE("cross_entropy adds to a gradient that is there", "[cpu]") {
+    OpUnderTest op({{2, 2, 9}});
+    const OpFunction once = [](Context& ctx, const auto& in) { return kAll.plain(ctx, in[0]); };
+    const OpFunction twice = [](Context& ctx, const auto& in) {
+        return add(ctx, kAll.plain(ctx, in[0]), kAll.plain(ctx, in[0]));
+    };
+    const std::vector<float> one = op.run(once).gradients[0], two = op.run(twice).gradients[0];
+    for (size_t i = 0; i < one.size(); i++) REQUIRE(std::fabs(two[i] - 2 * one[i]) < 1e-6f);
+}
+
+TEST_CASE("cross_entropy refuses what it cannot average", "[cpu]") {
+    OpUnderTest op({{2, 2, 9}});
+    const Tensor logits = op.make_inputs()[0];
+    const std::vector<int> ids(6, 0);
+    for (const auto f : {cross_entropy, cross_entropy_inplace}) {
+        const Tensor too_many = op.ctx.ids(ids.data(), {6}), right = op.ctx.ids(ids.data(), {2, 2});
+        REQUIRE_THAT(failure_of([&] { f(op.ctx, logits, too_many, 6, 1); }).message,
+                     contains("6 targets for logits (2,2,9)"));
+        REQUIRE_THAT(failure_of([&] { f(op.ctx, logits, right, 0, 1); }).message,
+                     contains("every target is ignored"));
+    }
+}
+
+TEST_CASE("cross_entropy_inplace refuses logits that another op has used after it", "[cpu]") {
+    OpUnderTest op({{4, 9}});
+    const OpFunction also_used = [](Context& ctx, const std::vector<Tensor>& in) {
+        const Tensor loss = kAll.inplace(ctx, in[0]);
+        return add(ctx, loss, sum_weighted(ctx, in[0], random_weights(in[0].numel())));
+    };
+    REQUIRE_THAT(failure_of([&] { op.run(also_used); }).message,
+                 contains("[cross_entropy_inplace] another op used the logits that it overwrote"));
+}
