@@ -1,6 +1,6 @@
-// backward_by_hand.h - the backward pass, by hand: the kernels that the tape calls, written out in their order.
-// Forward from top to bottom; then the same lines from bottom to top, each replaced by its gradient. There is
-// no more to ctx.backward(loss) than this: a test demands the same bits of both.
+// backward_by_hand.h - the backward pass, by hand: the kernels that the tape calls, written out in their
+// order. Forward from top to bottom; then the same lines from bottom to top, each replaced by its gradient.
+// There is no more to ctx.backward(loss) than this: a test demands the same bits of both.
 // Not here: dropout; a context, nodes, an arena. Each buffer has a name, and the gradient of x is dx.
 // The gradients are derived in README.md of this folder, in the sections whose titles end in "backwards".
 #pragma once
@@ -11,7 +11,7 @@
 
 namespace by_hand {
 
-// ---- a buffer, and the layers as calls of one kernel each ---------------------------------------------------
+// ---- a buffer, and the layers as calls of one kernel each -------------------------------------------------
 
 // Floats that a kernel takes as a pointer.
 class Buffer {
@@ -139,8 +139,8 @@ inline float forward_backward(const Gpt& gpt, const int* inputs, const int* targ
     Buffer dy(N * C);
     linear_backward_params(dlogits, y.out, gpt.lm_head, N);
     linear_backward_input(dy, dlogits, gpt.lm_head, N);  // (N,C)
-    // dx is the gradient of the residual stream. An addition passes its gradient on unchanged to both sides, so
-    // one buffer walks from the last block to the first, and each branch adds its own to it.
+    // dx is the gradient of the residual stream. An addition passes its gradient on unchanged to both sides,
+    // so one buffer walks from the last block to the first, and each branch adds its own to it.
     Buffer dx(N * C);
     layernorm_backward(dx, dy, y, x[size_t(L)], gpt.ln_f, N, false);  // (N,C)
 

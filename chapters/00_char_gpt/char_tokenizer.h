@@ -47,9 +47,9 @@ class CharTokenizer {
         const auto unknown = std::find(ids.begin(), ids.end(), kUnknown);
         if (unknown != ids.end()) {
             const uint32_t character = characters[size_t(unknown - ids.begin())];
-            user_error("%s has the character '%s' (U+%04X), which the model has never seen; it knows %d: %s", what.c_str(),
-                       utf8::printable(utf8::encode(character)).c_str(), character, vocabulary(),
-                       utf8::printable(known(80)).c_str());
+            user_error("%s has the character '%s' (U+%04X), which the model has never seen; it knows %d: %s",
+                       what.c_str(), utf8::printable(utf8::encode(character)).c_str(), character,
+                       vocabulary(), utf8::printable(known(80)).c_str());
         }
         return ids;
     }

@@ -1,4 +1,5 @@
-// config.cpp - the command line of chapter 00, its presets, and options to and from a checkpoint; see config.h.
+// config.cpp - the command line of chapter 00, its presets, and options to and from a checkpoint; see
+// config.h.
 #include "chapters/00_char_gpt/config.h"
 
 #include <algorithm>
@@ -26,7 +27,8 @@ void apply_preset(Config* c) {
         c->layers = 4, c->heads = 4, c->channels = 128, c->context = 64;
         c->activation = "gelu", c->init = "gpt2", c->tied = true;
         c->batch = 32, c->epochs = 1, c->decay_steps = 2000;
-        c->lr = 2e-3f, c->min_lr = 2e-4f, c->warmup = 100, c->weight_decay = 0.1f, c->beta2 = 0.99f, c->clip = 1.0f;
+        c->lr = 2e-3f, c->min_lr = 2e-4f, c->warmup = 100, c->weight_decay = 0.1f, c->beta2 = 0.99f,
+        c->clip = 1.0f;
         c->eval_every = 500;
     } else {  // tiny: seconds even in a debug build or under a sanitizer
         c->layers = 2, c->heads = 2, c->channels = 32, c->context = 32;
@@ -58,7 +60,8 @@ void add_model_flags(CliVerb& verb, Config* c, std::string* preset) {
         c->preset = *preset;
         apply_preset(c);
     };
-    verb.preset("--preset", preset, {"quick", "full", "tiny"}, fill, "sizes to start from; explicit flags win");
+    verb.preset("--preset", preset, {"quick", "full", "tiny"}, fill,
+                "sizes to start from; explicit flags win");
     verb.group("Model");
     verb.count("--layers", &c->layers, 1, 1000, "blocks");
     verb.count("--heads", &c->heads, 1, 1024, "attention heads");
@@ -69,13 +72,15 @@ void add_model_flags(CliVerb& verb, Config* c, std::string* preset) {
     verb.toggle("--tied", &c->tied, "the output layer shares the token embedding's weights");
     verb.toggle("--qkv-bias", &c->qkv_bias, "queries, keys and values have a bias");
     verb.toggle("--head-bias", &c->head_bias, "the output layer has a bias (not when tied)");
-    verb.choice("--init", &c->init, {"gpt2", "normal", "pytorch"}, "first weights: GPT-2's, plain 0.02, PyTorch's");
+    verb.choice("--init", &c->init, {"gpt2", "normal", "pytorch"},
+                "first weights: GPT-2's, plain 0.02, PyTorch's");
     verb.real("--dropout", &c->dropout, at_least(0), below(1), "share of activations set to zero");
     verb.group("Training");
     verb.count("--batch", &c->batch, 1, 1 << 20, "windows per micro-batch");
     verb.count("--accumulate", &c->accumulate, 1, 1 << 20, "micro-batches per optimiser step");
     verb.count("--epochs", &c->epochs, 1, kMany, "passes over all windows");
-    verb.count("--decay-steps", &c->decay_steps, 1, kMany, "steps from --lr down to --min-lr; default: all epochs");
+    verb.count("--decay-steps", &c->decay_steps, 1, kMany,
+               "steps from --lr down to --min-lr; default: all epochs");
     verb.real("--lr", &c->lr, above(0), finite(), "learning rate after the warm-up");
     verb.real("--min-lr", &c->min_lr, above(0), finite(), "learning rate at the end of the decay");
     verb.count("--warmup", &c->warmup, 0, kMany, "steps up to --lr");
@@ -92,15 +97,18 @@ void add_train_flags(CliVerb& verb, Config* c) {
     verb.path("--out", &c->out, "folder for this run; default: the next one under runs/chapter00");
     verb.path("--resume", &c->resume, "folder of a run to go on with");
     verb.count("--max-steps", &c->max_steps, 1, kMany, "stop here, counted from the start of training");
-    verb.count("--eval-every", &c->eval_every, 1, kMany, "steps between held-out losses; default: after each epoch");
+    verb.count("--eval-every", &c->eval_every, 1, kMany,
+               "steps between held-out losses; default: after each epoch");
     verb.count("--checkpoint-every", &c->checkpoint_every, 1, kMany, "steps between checkpoints");
     verb.count("--sample-tokens", &c->sample_tokens, 1, 1 << 16, "length of the samples on the way");
     add_common_flags(verb, c);
-    verb.note("Environment: GPT_TRACE=1 prints every op, GPT_NAN=1 stops at the first value that is not finite.");
+    verb.note(
+        "Environment: GPT_TRACE=1 prints every op, GPT_NAN=1 stops at the first value that is not finite.");
 }
 
 void add_sample_flags(CliVerb& verb, Config* c) {
-    verb.path("--checkpoint", &c->checkpoint, "a run's folder or a .safetensors file; default: the newest run");
+    verb.path("--checkpoint", &c->checkpoint,
+              "a run's folder or a .safetensors file; default: the newest run");
     verb.text("--prompt", &c->prompt, "text to continue; default: a line break");
     verb.count("--tokens", &c->tokens, 1, 1 << 24, "characters to write");
     verb.real("--temperature", &c->temperature, at_least(0), finite(), "0: always the likeliest character");
@@ -110,11 +118,21 @@ void add_sample_flags(CliVerb& verb, Config* c) {
     add_common_flags(verb, c);
 }
 
-std::string text_of(int64_t value) { return std::to_string(value); }
-std::string text_of(uint64_t value) { return std::to_string(value); }
-std::string text_of(bool value) { return value ? "true" : "false"; }
-std::string text_of(float value) { return format("%.9g", double(value)); }
-const std::string& text_of(const std::string& value) { return value; }
+std::string text_of(int64_t value) {
+    return std::to_string(value);
+}
+std::string text_of(uint64_t value) {
+    return std::to_string(value);
+}
+std::string text_of(bool value) {
+    return value ? "true" : "false";
+}
+std::string text_of(float value) {
+    return format("%.9g", double(value));
+}
+const std::string& text_of(const std::string& value) {
+    return value;
+}
 
 bool read_option(const std::string& text, int64_t* value) {
     char* end = nullptr;
@@ -158,7 +176,8 @@ std::string parse_command_line(int argc, const char* const* argv, Config* config
     add_common_flags(tape, config);
     CliVerb& gradcheck = cli.verb("gradcheck", "checks every parameter's gradient by finite differences");
     add_model_flags(gradcheck, config, &inspected);
-    gradcheck.note("Weights are drawn as PyTorch draws them: GPT-2's are so small that a step of 0.01 bends the loss.");
+    gradcheck.note(
+        "Weights are drawn as PyTorch draws them: GPT-2's are so small that a step of 0.01 bends the loss.");
     add_common_flags(gradcheck, config);
 
     const std::string verb = cli.parse(argc, argv);
@@ -176,24 +195,29 @@ std::string parse_command_line(int argc, const char* const* argv, Config* config
     if (!given("--resume")) {
         if (config->head_size == 0) {
             if (config->channels % config->heads != 0)
-                usage_error("--channels %lld is no multiple of --heads %lld; choose others, or say --head-size",
-                            static_cast<long long>(config->channels), static_cast<long long>(config->heads));
+                usage_error(
+                    "--channels %lld is no multiple of --heads %lld; choose others, or say --head-size",
+                    static_cast<long long>(config->channels), static_cast<long long>(config->heads));
             config->head_size = config->channels / config->heads;
         }
-        if (config->tied && config->head_bias) usage_error("--head-bias needs --no-tied: a tied output layer has none");
+        if (config->tied && config->head_bias)
+            usage_error("--head-bias needs --no-tied: a tied output layer has none");
         if (config->min_lr > config->lr)
             usage_error("--min-lr %g is above --lr %g; the learning rate goes from --lr down to --min-lr",
                         double(config->min_lr), double(config->lr));
     }
-    if (given("--resume") && given("--out")) usage_error("--out and --resume exclude each other: a run goes on in its folder");
+    if (given("--resume") && given("--out"))
+        usage_error("--out and --resume exclude each other: a run goes on in its folder");
     if (config->device == "cuda" && !has_device(Device::kCuda))
-        user_error("this build has no CUDA kernels; use --device cpu, or build with: make chapter00 BUILD=cuda");
+        user_error(
+            "this build has no CUDA kernels; use --device cpu, or build with: make chapter00 BUILD=cuda");
     return verb;
 }
 
 Metadata result_options(const Config& config) {
     Metadata options;
-    for_each_result_option(config, [&](const char* name, const auto& value) { options.emplace_back(name, text_of(value)); });
+    for_each_result_option(
+        config, [&](const char* name, const auto& value) { options.emplace_back(name, text_of(value)); });
     return options;
 }
 
@@ -209,9 +233,11 @@ void restore_options(Config* config, const std::map<std::string, std::string>& m
                        utf8::printable(found->second).c_str());
         const bool is_given = std::find(given_flags.begin(), given_flags.end(), flag) != given_flags.end();
         if (is_given && text_of(value) != asked)
-            user_error("%s %s contradicts the checkpoint, which was trained with %s; leave the flag out, or start anew "
-                       "without --resume",
-                       flag.c_str(), asked.c_str(), utf8::printable(found->second).c_str());
+            user_error(
+                "%s %s contradicts the checkpoint, which was trained with %s; leave the flag out, or start "
+                "anew "
+                "without --resume",
+                flag.c_str(), asked.c_str(), utf8::printable(found->second).c_str());
     });
     const auto is_given = [&](const char* flag) {
         return std::find(given_flags.begin(), given_flags.end(), flag) != given_flags.end();
@@ -220,12 +246,15 @@ void restore_options(Config* config, const std::map<std::string, std::string>& m
     Config fresh;
     fresh.preset = preset == metadata.end() ? "" : preset->second;
     if (is_given("--preset") && config->preset != fresh.preset)
-        user_error("--preset %s contradicts the checkpoint, which was trained with %s; leave the flag out, or start anew "
-                   "without --resume",
-                   config->preset.c_str(), utf8::printable(fresh.preset).c_str());
+        user_error(
+            "--preset %s contradicts the checkpoint, which was trained with %s; leave the flag out, or start "
+            "anew "
+            "without --resume",
+            config->preset.c_str(), utf8::printable(fresh.preset).c_str());
     config->preset = fresh.preset;
     apply_preset(&fresh);
-    // How the run was to go on, unless a flag says otherwise: as the checkpoint has it, else as the preset has it.
+    // How the run was to go on, unless a flag says otherwise: as the checkpoint has it, else as the preset
+    // has it.
     const auto restore_run_option = [&](const char* name, int64_t* value, int64_t preset_value) {
         if (is_given((std::string("--") + name).c_str())) return;
         const auto found = metadata.find(name);
@@ -241,8 +270,8 @@ void restore_options(Config* config, const std::map<std::string, std::string>& m
 
     const auto in_range = [&](const char* name, int64_t value, int64_t high) {
         if (value < 1 || value > high)
-            user_error("%s: option '%s' is %lld, outside [1, %lld]", where.c_str(), name, static_cast<long long>(value),
-                       static_cast<long long>(high));
+            user_error("%s: option '%s' is %lld, outside [1, %lld]", where.c_str(), name,
+                       static_cast<long long>(value), static_cast<long long>(high));
     };
     in_range("layers", config->layers, 1000);
     in_range("heads", config->heads, 1024);
@@ -254,10 +283,13 @@ void restore_options(Config* config, const std::map<std::string, std::string>& m
     in_range("epochs", config->epochs, kMany);
     in_range("max-steps", std::max<int64_t>(config->max_steps, 1), kMany);  // 0: all epochs
     in_range("sample-tokens", config->sample_tokens, 1 << 16);
-    if (!(config->dropout < 1)) user_error("%s: option 'dropout' is %g", where.c_str(), double(config->dropout));
+    if (!(config->dropout < 1))
+        user_error("%s: option 'dropout' is %g", where.c_str(), double(config->dropout));
     if (!(config->beta2 < 1)) user_error("%s: option 'beta2' is %g", where.c_str(), double(config->beta2));
-    if (config->tied && config->head_bias) user_error("%s: options 'tied' and 'head-bias' exclude each other", where.c_str());
-    const auto one_of = [&](const char* name, const std::string& value, const std::vector<std::string>& known) {
+    if (config->tied && config->head_bias)
+        user_error("%s: options 'tied' and 'head-bias' exclude each other", where.c_str());
+    const auto one_of = [&](const char* name, const std::string& value,
+                            const std::vector<std::string>& known) {
         if (std::find(known.begin(), known.end(), value) == known.end())
             user_error("%s: option '%s' is '%s', which is no value for it", where.c_str(), name,
                        utf8::printable(value).c_str());
@@ -289,18 +321,21 @@ Init init_kind(const Config& config) {
 double training_bytes(const Config& config, int64_t V) {
     const double C = double(config.channels), D = double(config.heads) * double(config.head_size);
     const double T = double(config.context), N = double(config.batch) * T, L = double(config.layers);
-    const double weights = double(V) * C * (config.tied ? 1 : 2) + T * C + L * (4 * D * C + 8 * C * C + 13 * C + 3 * D);
-    const double per_row = L * (4 * C + 4 * D + 8 * C) + 4 * D + 8 * C + double(V) + 2 * C;  // kept, and gradients on the way
+    const double weights =
+        double(V) * C * (config.tied ? 1 : 2) + T * C + L * (4 * D * C + 8 * C * C + 13 * C + 3 * D);
+    const double per_row =
+        L * (4 * C + 4 * D + 8 * C) + 4 * D + 8 * C + double(V) + 2 * C;  // kept, and gradients on the way
     const double dropped = config.dropout > 0 ? L * 6 * C : 0;  // the branches before and after dropout
-    const double ids = 2 * N * double(config.accumulate);   // inputs and targets of a whole step
-    return 4 * (4 * weights + N * (per_row + dropped) + ids);  // float32; weights, gradients and two moments
+    const double ids = 2 * N * double(config.accumulate);       // inputs and targets of a whole step
+    return 4 * (4 * weights + N * (per_row + dropped) + ids);   // float32; weights, gradients and two moments
 }
 
 void check_memory(const Config& config, int64_t V) {
     const double gib = 1 << 30, needed = training_bytes(config, V) / gib;
     const double present = memory_bytes() / gib;
     if (needed > present)
-        user_error("this model and batch need %.3g GiB (%.4g bytes), the machine has %.3g GiB\n"
-                   "smaller --batch, --context, --channels or --layers need less",
-                   needed, needed * gib, present);
+        user_error(
+            "this model and batch need %.3g GiB (%.4g bytes), the machine has %.3g GiB\n"
+            "smaller --batch, --context, --channels or --layers need less",
+            needed, needed * gib, present);
 }

@@ -1,5 +1,6 @@
-// config.h - everything that a run of this chapter can be told: defaults, presets, flags, and what of it a checkpoint
-// keeps. Not here: what the flags do (main.cpp).
+// config.h - everything that a run of this chapter can be told: defaults, presets, flags, and what of it a
+// checkpoint keeps.
+// Not here: what the flags do (main.cpp).
 #pragma once
 #include <cstdint>
 #include <map>
@@ -58,7 +59,8 @@ struct Config {
     int64_t num_samples = 1;
 };
 
-// Calls visit(name, field) for every option that changes the result of a training run: what a checkpoint keeps.
+// Calls visit(name, field) for every option that changes the result of a training run: what a checkpoint
+// keeps.
 template <class C, class F>
 void for_each_result_option(C& config, F visit) {
     visit("layers", config.layers);
@@ -94,8 +96,8 @@ std::string parse_command_line(int argc, const char* const* argv, Config* config
 // The options as text, exact enough to be read back to the same bits.
 Metadata result_options(const Config& config);
 
-// Sets the options from a checkpoint's metadata. A flag in given_flags that says otherwise is refused by name, and so is
-// an option that is missing or out of its range; `where` names the checkpoint in the message.
+// Sets the options from a checkpoint's metadata. A flag in given_flags that says otherwise is refused by
+// name, and so is an option that is missing or out of its range; `where` names the checkpoint in the message.
 void restore_options(Config* config, const std::map<std::string, std::string>& metadata,
                      const std::vector<std::string>& given_flags, const std::string& where);
 
@@ -103,7 +105,7 @@ void restore_options(Config* config, const std::map<std::string, std::string>& m
 GptConfig model_config(const Config& config, int64_t V);
 Init init_kind(const Config& config);
 
-// Bytes that training needs: weights, gradients and moments, one micro-batch's activations, a step's ids. In double: absurd sizes
-// overflow integers. Stops with arithmetic when the machine has not as much.
+// Bytes that training needs: weights, gradients and moments, one micro-batch's activations, a step's ids. In
+// double: absurd sizes overflow integers. Stops with arithmetic when the machine has not as much.
 double training_bytes(const Config& config, int64_t V);
 void check_memory(const Config& config, int64_t V);

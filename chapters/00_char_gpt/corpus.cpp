@@ -14,7 +14,8 @@ namespace {
 // Of a text. In memory each of its bytes becomes up to 17: a code point, ids, and the windows' order.
 constexpr size_t kMostBytes = size_t(256) << 20;
 
-// Every note and source file below the folders that the reader reads, one after another in the order of their names.
+// Every note and source file below the folders that the reader reads, one after another in the order of their
+// names.
 std::string repository_text(const std::string& repository) {
     namespace fs = std::filesystem;
     std::vector<std::string> paths;
@@ -24,7 +25,8 @@ std::string repository_text(const std::string& repository) {
         for (; !error && entry != end; entry.increment(error)) {
             const std::string extension = entry->path().extension().string();
             std::error_code ignored;
-            if (entry->is_regular_file(ignored) && (extension == ".md" || extension == ".h" || extension == ".cpp"))
+            if (entry->is_regular_file(ignored) &&
+                (extension == ".md" || extension == ".h" || extension == ".cpp"))
                 paths.push_back(entry->path().string());
         }
     }
@@ -42,9 +44,12 @@ Corpus load_corpus(const std::string& path) {
         return {read_file(*shakespeare), "tiny Shakespeare", ""};
     const auto repository = find_repository();
     if (!repository)
-        user_error("tiny Shakespeare is not here, and the repository with data/tinyshakespeare.sh cannot be found either\n"
-                   "run this program from the repository, or name a text with --data FILE");
+        user_error(
+            "tiny Shakespeare is not here, and the repository with data/tinyshakespeare.sh cannot be found "
+            "either\n"
+            "run this program from the repository, or name a text with --data FILE");
     return {repository_text(*repository), "this repository's notes and sources",
-            "tiny Shakespeare could not be fetched (see above); training on THIS REPOSITORY'S NOTES AND SOURCES instead. "
+            "tiny Shakespeare could not be fetched (see above); training on THIS REPOSITORY'S NOTES AND "
+            "SOURCES instead. "
             "No number of this run compares with the note's."};
 }

@@ -1,5 +1,5 @@
-// corpus.h - where the text comes from: a file of the user's, tiny Shakespeare, or, with neither network nor mirror,
-// this repository's own notes and sources.
+// corpus.h - where the text comes from: a file of the user's, tiny Shakespeare, or, with neither network nor
+// mirror, this repository's own notes and sources.
 #pragma once
 #include <string>
 #include <vector>
@@ -10,5 +10,6 @@ struct Corpus {
     std::string warning;  // not empty when this is not the text that was asked for
 };
 
-// path: a file, or empty for tiny Shakespeare, which data/tinyshakespeare.sh fetches when it is not there yet.
+// path: a file, or empty for tiny Shakespeare, which data/tinyshakespeare.sh fetches when it is not there
+// yet.
 Corpus load_corpus(const std::string& path);

@@ -1,7 +1,8 @@
 // gpt.h - THE model: GPT-2's decoder, pre-LayerNorm, learned positions. Chapters 02 to 04 include this file.
-// Not here: the loss's use (main.cpp), generation with a KV cache (chapter 02), the backward pass (each op's own).
-// Source: Radford et al. 2019; names as in GPT-2's published weights. Weights are (out, in) as in nn.Linear; GPT-2's
-// own files store c_attn, c_proj and c_fc transposed, (in, out).
+// Not here: the loss's use (main.cpp), generation with a KV cache (chapter 02), the backward pass (each op's
+// own).
+// Source: Radford et al. 2019; names as in GPT-2's published weights. Weights are (out, in) as in nn.Linear;
+// GPT-2's own files store c_attn, c_proj and c_fc transposed, (in, out).
 #pragma once
 #include <cmath>
 #include <string>
@@ -65,20 +66,21 @@ class Gpt {
         Tensor x = embedding(ctx, ids, wte, wpe);  // (B,T,C)
         x = dropout(ctx, x, p);
         for (const GptBlock& b : h) {
-            Tensor a = layernorm(ctx, x, b.ln_1);              // (B,T,C)
-            Tensor qkv = linear(ctx, a, b.c_attn);             // (B,T,3*NH*HS)
-            Tensor att = attention(ctx, qkv, config.NH, p);    // (B,T,NH*HS)
-            x = project_and_add(ctx, att, b.attn_c_proj, x);   // (B,T,C)
-            Tensor m = layernorm(ctx, x, b.ln_2);              // (B,T,C)
-            x = mlp_and_add(ctx, m, b, x);                     // (B,T,C)
+            Tensor a = layernorm(ctx, x, b.ln_1);             // (B,T,C)
+            Tensor qkv = linear(ctx, a, b.c_attn);            // (B,T,3*NH*HS)
+            Tensor att = attention(ctx, qkv, config.NH, p);   // (B,T,NH*HS)
+            x = project_and_add(ctx, att, b.attn_c_proj, x);  // (B,T,C)
+            Tensor m = layernorm(ctx, x, b.ln_2);             // (B,T,C)
+            x = mlp_and_add(ctx, m, b, x);                    // (B,T,C)
         }
         x = layernorm(ctx, x, ln_f);     // (B,T,C)
         return linear(ctx, x, lm_head);  // (B,T,V)
     }
 
-    // kGpt2: normal 0.02, the two projections into the residual stream 0.02 / sqrt(2L), biases 0 (Radford et al.
-    // 2019, section 2.3). kNormal: the same without the scaling. kPytorch: what nn.Linear, nn.Embedding and
-    // nn.LayerNorm do when nobody asks: uniform +-1/sqrt(in) for weights and biases, normal 1 for embeddings.
+    // kGpt2: normal 0.02, the two projections into the residual stream 0.02 / sqrt(2L), biases 0 (Radford et
+    // al. 2019, section 2.3). kNormal: the same without the scaling. kPytorch: what nn.Linear, nn.Embedding
+    // and nn.LayerNorm do when nobody asks: uniform +-1/sqrt(in) for weights and biases, normal 1 for
+    // embeddings.
     void init(Init how, uint64_t seed) {
         const float std = 0.02f;
         const float projection_std = how == Init::kGpt2 ? std / std::sqrt(2.0f * float(config.L)) : std;

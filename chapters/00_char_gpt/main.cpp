@@ -1,9 +1,9 @@
 // main.cpp - chapter 00: a GPT over characters learns Shakespeare. This file is the story of a training run.
 // Not here: the model (gpt.h), the command line (config.cpp), files (run.cpp), the other verbs (verbs.cpp).
 // Build and run: make run-chapter00, or make chapter00 && build/chapter00 train --help
+#include <unistd.h>
 #include <csignal>
 #include <cstdio>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -46,12 +46,14 @@ void start_threads(int threads) {
     }
 }
 
-std::string sample_text(Context& ctx, const Gpt& gpt, const CharTokenizer& tokenizer, const Config& config, int64_t step) {
+std::string sample_text(Context& ctx, const Gpt& gpt, const CharTokenizer& tokenizer, const Config& config,
+                        int64_t step) {
     Sampler sampler;
     sampler.random = {config.seed, uint64_t(1) << 61 | uint64_t(step)};
     const int line_break = tokenizer.id_of('\n');
     std::vector<int> text;
-    generate(ctx, gpt, {line_break >= 0 ? line_break : 0}, config.sample_tokens, sampler, [&](int id) { text.push_back(id); });
+    generate(ctx, gpt, {line_break >= 0 ? line_break : 0}, config.sample_tokens, sampler,
+             [&](int id) { text.push_back(id); });
     return tokenizer.decode(text);
 }
 
@@ -60,46 +62,52 @@ bool are_finite(const float* values, int64_t n) {
 }
 
 // A loss that is no number: what went wrong first, weights, gradients or an op of the forward pass?
-[[noreturn]] void stop_at_non_finite(Context& ctx, Gpt& gpt, const Batch& batch, int64_t step, const std::string& folder) {
+[[noreturn]] void stop_at_non_finite(Context& ctx, Gpt& gpt, const Batch& batch, int64_t step,
+                                     const std::string& folder) {
     std::string culprit;
     const auto look = [&](const char* what, const float* block) {
         for (size_t i = 0; i < gpt.params.size() && culprit.empty(); i++)
             for (int64_t k = 0; k < gpt.params[i].numel() && culprit.empty(); k++)
                 if (!std::isfinite(block[gpt.params.offset(i) + k]))
-                    culprit = format("%s %s, element %lld", what, gpt.params[i].name, static_cast<long long>(k));
+                    culprit =
+                        format("%s %s, element %lld", what, gpt.params[i].name, static_cast<long long>(k));
     };
     look("weight", gpt.params.values());
     if (culprit.empty()) {
-        ctx.end_step();  // the step's dropout masks begin anew
+        ctx.end_step();               // the step's dropout masks begin anew
         ctx.watch_non_finite = true;  // run the step again, slowly, and note the first op whose output is bad
         forward_backward(ctx, gpt, batch, batch.B);
         culprit = ctx.first_non_finite;
     }
     if (culprit.empty()) look("gradient of", gpt.params.grads());
     if (culprit.empty()) culprit = "the loss itself";
-    user_error("the loss is not finite at step %lld; first bad tensor: %s\n"
-               "the last good checkpoint is kept in %s; try a smaller --lr, or --clip 1",
-               static_cast<long long>(step), culprit.c_str(), utf8::printable(folder).c_str());
+    user_error(
+        "the loss is not finite at step %lld; first bad tensor: %s\n"
+        "the last good checkpoint is kept in %s; try a smaller --lr, or --clip 1",
+        static_cast<long long>(step), culprit.c_str(), utf8::printable(folder).c_str());
 }
 
 void print_config(const Config& config, const Dataset& data, const Gpt& gpt, const Windows& windows,
                   const std::string& folder) {
     std::fprintf(stderr, "%s\n%s\n", machine_line().c_str(), compiler_line().c_str());
-    for (const auto& [name, value] : result_options(config)) std::fprintf(stderr, "  %-14s %s\n", name.c_str(), value.c_str());
-    std::fprintf(stderr, "data: %s, %zu characters to train on, %zu held out, %d distinct\n", data.corpus.name.c_str(),
-                 data.train.size(), data.held_out.size(), data.tokenizer.vocabulary());
+    for (const auto& [name, value] : result_options(config))
+        std::fprintf(stderr, "  %-14s %s\n", name.c_str(), value.c_str());
+    std::fprintf(stderr, "data: %s, %zu characters to train on, %zu held out, %d distinct\n",
+                 data.corpus.name.c_str(), data.train.size(), data.held_out.size(),
+                 data.tokenizer.vocabulary());
     // Windows at stride 1 overlap: an epoch reads the text about T times.
     const double epoch_characters = double(windows.count()) * double(config.context);
     const double epoch_passes = epoch_characters / double(data.train.size());
-    std::fprintf(stderr, "an epoch: %lld windows of %lld, %lld steps, %.0f characters, %.1f passes over the text\n",
+    std::fprintf(stderr,
+                 "an epoch: %lld windows of %lld, %lld steps, %.0f characters, %.1f passes over the text\n",
                  static_cast<long long>(windows.count()), static_cast<long long>(config.context),
                  static_cast<long long>(windows.steps_per_epoch()), epoch_characters, epoch_passes);
     const double planned_epochs = double(config.max_steps) / double(windows.steps_per_epoch());
     std::fprintf(stderr, "this run: %lld steps, %.3g epochs, %.4g characters, %.3g passes over the text\n",
                  static_cast<long long>(config.max_steps), planned_epochs, planned_epochs * epoch_characters,
                  planned_epochs * epoch_passes);
-    std::fprintf(stderr, "model: %lld parameters; %d threads; run in %s\n\n", static_cast<long long>(gpt.params.numel()),
-                 config.threads, utf8::printable(folder).c_str());
+    std::fprintf(stderr, "model: %lld parameters; %d threads; run in %s\n\n",
+                 static_cast<long long>(gpt.params.numel()), config.threads, utf8::printable(folder).c_str());
 }
 
 // What to type to go on with a run: its text is not in its checkpoint, whose bytes know no paths.
@@ -136,8 +144,8 @@ int train(Config config, const std::vector<std::string>& given_flags, const std:
     adamw_options.weight_decay = config.weight_decay;
     adamw_options.clip = config.clip;
     AdamW optimizer(ctx.device, gpt.params, adamw_options);
-    Windows windows(data.train.data(), int64_t(data.train.size()), config.context, config.batch * config.accumulate,
-                    config.seed);
+    Windows windows(data.train.data(), int64_t(data.train.size()), config.context,
+                    config.batch * config.accumulate, config.seed);
     const int64_t steps_per_epoch = windows.steps_per_epoch();
     const int64_t all_epochs = config.epochs * steps_per_epoch;
     const int64_t planned = config.decay_steps ? config.decay_steps : all_epochs;
@@ -163,12 +171,12 @@ int train(Config config, const std::vector<std::string>& given_flags, const std:
     const auto save = [&] {
         if (!are_finite(gpt.params.values(), gpt.params.count()))
             stop_at_non_finite(ctx, gpt, windows.at(at.step - 1), at.step, folder);
-        save_checkpoint(join_path(folder, kCheckpointName), gpt.params, optimizer, run_metadata(config, data, at));
+        save_checkpoint(join_path(folder, kCheckpointName), gpt.params, optimizer,
+                        run_metadata(config, data, at));
     };
     write_config_json(folder, config, data, gpt.config, gpt.params.numel(), command);
     const std::string log_path = join_path(folder, "log.csv");
-    RunLog log = is_resuming ? RunLog::resume(log_path, at.step)
-                             : RunLog::create(log_path);
+    RunLog log = is_resuming ? RunLog::resume(log_path, at.step) : RunLog::create(log_path);
     if (!is_resuming) save();  // a run that is killed in its first seconds can be resumed, too
     if (!config.quiet) print_config(config, data, gpt, windows, folder);
     ProgressOptions bar;
@@ -208,7 +216,9 @@ int train(Config config, const std::vector<std::string>& given_flags, const std:
         at.epoch_loss_sum += double(loss);
         train_loss = double(loss);
         const double step_s = seconds_since(start);
-        LogRow row{step, at.tokens, double(loss), double(lr), double(grad_norm), double(batch.B * config.context) / step_s, {}};
+        LogRow row{step,       at.tokens,         double(loss),
+                   double(lr), double(grad_norm), double(batch.B * config.context) / step_s,
+                   {}};
 
         const bool is_last = step == config.max_steps, ends_epoch = step % steps_per_epoch == 0;
         if (is_last || ends_epoch || (config.eval_every && step % config.eval_every == 0)) {
@@ -227,8 +237,8 @@ int train(Config config, const std::vector<std::string>& given_flags, const std:
                                  sample_text(ctx, gpt, data.tokenizer, config, step)});
             at.epoch_loss_sum = 0;
             progress.clear();
-            std::printf("Epoch %zu train loss: %.4f val loss: %.4f\n\n", at.epochs.size(), at.epochs.back().train_loss,
-                        val_loss);
+            std::printf("Epoch %zu train loss: %.4f val loss: %.4f\n\n", at.epochs.size(),
+                        at.epochs.back().train_loss, val_loss);
             print_text(at.epochs.back().sample + "\n\n");
         }
         if (is_last || ends_epoch || step % config.checkpoint_every == 0) {
@@ -252,15 +262,19 @@ int train(Config config, const std::vector<std::string>& given_flags, const std:
         last_sample = sample_text(ctx, gpt, data.tokenizer, config, at.step);
         print_text(last_sample + "\n\n");
     }
-    std::printf("Step %lld train loss: %.4f val loss: %.4f\n", static_cast<long long>(at.step), train_loss, val_loss);
+    std::printf("Step %lld train loss: %.4f val loss: %.4f\n", static_cast<long long>(at.step), train_loss,
+                val_loss);
     write_run_report(folder, config, data, gpt.params.numel(), at, val_loss, last_sample, command);
     if (config.json)
-        std::printf("{\"step\": %lld, \"train_loss\": %.9g, \"val_loss\": %.9g, \"parameters\": %lld, \"run\": %s}\n",
-                    static_cast<long long>(at.step), train_loss, val_loss, static_cast<long long>(gpt.params.numel()),
-                    html::json_string(folder).c_str());
+        std::printf(
+            "{\"step\": %lld, \"train_loss\": %.9g, \"val_loss\": %.9g, \"parameters\": %lld, \"run\": %s}\n",
+            static_cast<long long>(at.step), train_loss, val_loss, static_cast<long long>(gpt.params.numel()),
+            html::json_string(folder).c_str());
     if (!config.quiet)
-        std::fprintf(stderr, "checkpoint, log and report are in %s; sample more with: chapter00 sample --checkpoint '%s'\n",
-                     utf8::printable(folder).c_str(), utf8::printable(folder).c_str());
+        std::fprintf(
+            stderr,
+            "checkpoint, log and report are in %s; sample more with: chapter00 sample --checkpoint '%s'\n",
+            utf8::printable(folder).c_str(), utf8::printable(folder).c_str());
     return 0;
 }
 

@@ -1,4 +1,5 @@
-// model.h - what main.cpp does with a Gpt, one function a verb's loop can call: a step, a held-out loss, a sample.
+// model.h - what main.cpp does with a Gpt, one function a verb's loop can call: a step, a held-out loss, a
+// sample.
 #pragma once
 #include <algorithm>
 #include <string>
@@ -8,8 +9,8 @@
 #include "chapters/00_char_gpt/windows.h"
 #include "nn/sampler.h"
 
-// Forward and backward of one batch, split into micro-batches of at most micro_batch windows. The gradients of the
-// batch's mean loss are added to the parameters'; returns that loss, mean nats per character.
+// Forward and backward of one batch, split into micro-batches of at most micro_batch windows. The gradients
+// of the batch's mean loss are added to the parameters'; returns that loss, mean nats per character.
 inline float forward_backward(Context& ctx, const Gpt& gpt, const Batch& batch, int64_t micro_batch) {
     const int64_t T = gpt.config.T;
     double loss = 0;
@@ -18,7 +19,7 @@ inline float forward_backward(Context& ctx, const Gpt& gpt, const Batch& batch, 
         const float share = float(B) / float(batch.B);
         Tensor inputs = ctx.ids(&batch.inputs[size_t(begin * T)], {B, T});
         Tensor targets = ctx.ids(&batch.targets[size_t(begin * T)], {B, T});
-        Tensor logits = gpt.forward(ctx, inputs);                                        // (B,T,V)
+        Tensor logits = gpt.forward(ctx, inputs);                                 // (B,T,V)
         Tensor mean = cross_entropy_inplace(ctx, logits, targets, B * T, share);  // (1)
         ctx.backward(mean);
         loss += double(ctx.to_host(mean)) * double(share);
@@ -44,8 +45,8 @@ inline double held_out_loss(Context& ctx, const Gpt& gpt, const std::vector<int>
     return sum / double(windows);
 }
 
-// Continues `ids` by n more. The model sees the last T of them each time and computes all of their rows again; chapter
-// 02 keeps keys and values instead. on_id is called with each new id.
+// Continues `ids` by n more. The model sees the last T of them each time and computes all of their rows
+// again; chapter 02 keeps keys and values instead. on_id is called with each new id.
 template <class F>
 void generate(Context& ctx, const Gpt& gpt, std::vector<int> ids, int64_t n, Sampler& sampler, F on_id) {
     const NoGrad no_grad(ctx);

@@ -30,7 +30,8 @@ std::string bits_of(double value) {
 bool double_of(const std::string& text, double* value) {
     uint64_t bits = 0;
     int used = 0;
-    if (text.size() != 16 || std::sscanf(text.c_str(), "%16" SCNx64 "%n", &bits, &used) != 1 || used != 16) return false;
+    if (text.size() != 16 || std::sscanf(text.c_str(), "%16" SCNx64 "%n", &bits, &used) != 1 || used != 16)
+        return false;
     std::memcpy(value, &bits, sizeof bits);
     return true;
 }
@@ -48,14 +49,17 @@ class MetadataReader {
     const std::string& text(const std::string& key) const {
         const auto found = metadata_.find(key);
         if (found == metadata_.end())
-            user_error("%s has no '%s' in its metadata: it is no checkpoint of this chapter's; use another, or train again",
-                       where_.c_str(), key.c_str());
+            user_error(
+                "%s has no '%s' in its metadata: it is no checkpoint of this chapter's; use another, or "
+                "train again",
+                where_.c_str(), key.c_str());
         return found->second;
     }
     int64_t count(const std::string& key) const {
         const std::string& digits = text(key);
-        const bool ok = !digits.empty() && digits.size() <= 18 &&
-                        std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
+        const bool ok =
+            !digits.empty() && digits.size() <= 18 &&
+            std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
         if (!ok) bad(key);
         return std::stoll(digits);
     }
@@ -74,7 +78,9 @@ class MetadataReader {
     const std::string& where_;
 };
 
-std::string epoch_key(size_t epoch, const char* what) { return "epoch." + std::to_string(epoch + 1) + "." + what; }
+std::string epoch_key(size_t epoch, const char* what) {
+    return "epoch." + std::to_string(epoch + 1) + "." + what;
+}
 
 std::vector<std::pair<std::string, std::string>> described(const Config& config, int64_t weights) {
     Metadata rows = {{"preset", config.preset}, {"parameters", std::to_string(weights)}};
@@ -94,11 +100,14 @@ Dataset load_dataset(const Config& config) {
     const std::vector<int> ids = data.tokenizer.encode(characters);
     const size_t train = ids.size() * 9 / 10, needed = size_t(config.context) + 1;
     const size_t shorter = std::min(train, ids.size() - train);
-    if (shorter < 2) user_error("%s has %zu characters; training needs at least 11, better 100,000", name.c_str(), ids.size());
+    if (shorter < 2)
+        user_error("%s has %zu characters; training needs at least 11, better 100,000", name.c_str(),
+                   ids.size());
     if (shorter < needed)
-        user_error("%s has %zu characters: 90 %% to train on and 10 %% held out must each hold --context %lld + 1; "
-                   "choose a --context of at most %zu, or a longer text",
-                   name.c_str(), ids.size(), static_cast<long long>(config.context), shorter - 1);
+        user_error(
+            "%s has %zu characters: 90 %% to train on and 10 %% held out must each hold --context %lld + 1; "
+            "choose a --context of at most %zu, or a longer text",
+            name.c_str(), ids.size(), static_cast<long long>(config.context), shorter - 1);
     data.train.assign(ids.begin(), ids.begin() + std::ptrdiff_t(train));
     data.held_out.assign(ids.begin() + std::ptrdiff_t(train), ids.end());
     XxHash64 hash;
@@ -130,15 +139,19 @@ Metadata run_metadata(const Config& config, const Dataset& data, const Progressi
     return metadata;
 }
 
-void require_same_text(const Dataset& data, const std::map<std::string, std::string>& metadata, const std::string& where) {
+void require_same_text(const Dataset& data, const std::map<std::string, std::string>& metadata,
+                       const std::string& where) {
     const std::string& expected = MetadataReader(metadata, where).text("data.hash");
     if (data.hash != expected)
-        user_error("%s was trained on another text (%s); %s has %s\nname the text that it was trained on with --data FILE",
-                   utf8::printable(where).c_str(), utf8::printable(expected).c_str(), data.corpus.name.c_str(),
-                   data.hash.c_str());
+        user_error(
+            "%s was trained on another text (%s); %s has %s\nname the text that it was trained on with "
+            "--data FILE",
+            utf8::printable(where).c_str(), utf8::printable(expected).c_str(), data.corpus.name.c_str(),
+            data.hash.c_str());
 }
 
-Progression restore_progression(const std::map<std::string, std::string>& metadata, const std::string& where) {
+Progression restore_progression(const std::map<std::string, std::string>& metadata,
+                                const std::string& where) {
     const MetadataReader reader(metadata, where);
     Progression at;
     at.step = reader.count("step");
@@ -146,12 +159,14 @@ Progression restore_progression(const std::map<std::string, std::string>& metada
     at.epoch_loss_sum = reader.real("epoch_loss_sum");
     const int64_t epochs = reader.count("epochs_done");
     for (int64_t e = 0; e < epochs; e++)  // a count that lies stops at the first epoch that is not there
-        at.epochs.push_back({reader.real(epoch_key(size_t(e), "train_loss")), reader.real(epoch_key(size_t(e), "val_loss")),
+        at.epochs.push_back({reader.real(epoch_key(size_t(e), "train_loss")),
+                             reader.real(epoch_key(size_t(e), "val_loss")),
                              reader.text(epoch_key(size_t(e), "sample"))});
     return at;
 }
 
-CharTokenizer restore_tokenizer(const std::map<std::string, std::string>& metadata, const std::string& where) {
+CharTokenizer restore_tokenizer(const std::map<std::string, std::string>& metadata,
+                                const std::string& where) {
     const MetadataReader reader(metadata, where);
     CharTokenizer tokenizer(utf8::decode(reader.text("data.alphabet"), where + ": data.alphabet"));
     if (tokenizer.vocabulary() == 0) reader.bad("data.alphabet");
@@ -166,22 +181,24 @@ SafetensorsFile open_for_resume(const std::string& folder) {
                    utf8::printable(folder).c_str());
     const std::string path = join_path(folder, kCheckpointName);
     if (!file_exists(path))
-        user_error("--resume %s: the folder has no %s; start a run with --out instead", utf8::printable(folder).c_str(),
-                   kCheckpointName);
+        user_error("--resume %s: the folder has no %s; start a run with --out instead",
+                   utf8::printable(folder).c_str(), kCheckpointName);
     return SafetensorsFile::open(path, Checksum::kRequired);
 }
 
 std::string new_run_folder(const Config& config) {
     if (!config.out.empty()) {
         if (file_exists(join_path(config.out, kCheckpointName)))
-            user_error("--out %s holds a checkpoint already; go on with it by --resume %s, or name another folder",
-                       utf8::printable(config.out).c_str(), utf8::printable(config.out).c_str());
+            user_error(
+                "--out %s holds a checkpoint already; go on with it by --resume %s, or name another folder",
+                utf8::printable(config.out).c_str(), utf8::printable(config.out).c_str());
         make_run_folder(config.out);
         return config.out;
     }
     make_run_folder(kRuns);
     for (int number = 1;; number++) {
-        // note: of two runs that start at the same moment, one makes the folder and the other takes the next number.
+        // note: of two runs that start at the same moment, one makes the folder and the other takes the next
+        // number.
         const std::string folder = join_path(kRuns, format("%03d", number));
         std::error_code error;
         if (!fs::create_directory(folder, error) && (!error || error == std::errc::file_exists)) continue;
@@ -195,7 +212,8 @@ std::string find_checkpoint(const std::string& path) {
         if (!folder_exists(path)) return path;  // a file, or nothing: opening it says so
         const std::string inside = join_path(path, kCheckpointName);
         if (!file_exists(inside))
-            user_error("--checkpoint %s: the folder has no %s", utf8::printable(path).c_str(), kCheckpointName);
+            user_error("--checkpoint %s: the folder has no %s", utf8::printable(path).c_str(),
+                       kCheckpointName);
         return inside;
     }
     std::string newest;
@@ -206,14 +224,16 @@ std::string find_checkpoint(const std::string& path) {
         const fs::path candidate = entry->path() / kCheckpointName;
         std::error_code has_none;
         const fs::file_time_type time = fs::last_write_time(candidate, has_none);
-        if (!has_none && (newest.empty() || time > newest_time)) newest = candidate.string(), newest_time = time;
+        if (!has_none && (newest.empty() || time > newest_time))
+            newest = candidate.string(), newest_time = time;
     }
-    if (newest.empty()) user_error("there is no run under %s yet; train one first, or name one with --checkpoint", kRuns);
+    if (newest.empty())
+        user_error("there is no run under %s yet; train one first, or name one with --checkpoint", kRuns);
     return newest;
 }
 
-void write_config_json(const std::string& folder, const Config& config, const Dataset& data, const GptConfig& model,
-                       int64_t weights, const std::string& command) {
+void write_config_json(const std::string& folder, const Config& config, const Dataset& data,
+                       const GptConfig& model, int64_t weights, const std::string& command) {
     std::string json = "{\n";
     const auto add = [&](const std::string& name, const std::string& value) {
         json += "  " + html::json_string(name) + ": " + html::json_string(value) + ",\n";
@@ -234,15 +254,19 @@ void write_run_report(const std::string& folder, const Config& config, const Dat
                       const std::string& command) {
     ReportData report;
     report.title = "Chapter 00: a character GPT";
-    report.subtitle = format("%lld parameters, trained on %s", static_cast<long long>(weights), data.corpus.name.c_str());
+    report.subtitle =
+        format("%lld parameters, trained on %s", static_cast<long long>(weights), data.corpus.name.c_str());
     if (!data.corpus.warning.empty()) report.warnings.push_back(data.corpus.warning);
     report.log = read_run_log(join_path(folder, "log.csv"));
     if (!report.log.empty()) {
         const LogRow& last = report.log.back();
-        report.headline.push_back({"training loss", format("%.4f", last.loss), "last step, nats per character"});
+        report.headline.push_back(
+            {"training loss", format("%.4f", last.loss), "last step, nats per character"});
         report.headline.push_back({"held-out loss", format("%.4f", val_loss), "at the last step"});
-        report.headline.push_back({"steps", std::to_string(last.step), format("%lld characters read, %.2f passes over the text",
-                                   static_cast<long long>(at.tokens), double(at.tokens) / double(data.train.size()))});
+        report.headline.push_back(
+            {"steps", std::to_string(last.step),
+             format("%lld characters read, %.2f passes over the text", static_cast<long long>(at.tokens),
+                    double(at.tokens) / double(data.train.size()))});
     }
     ReportData::Table table;
     table.title = "Epochs";
@@ -254,7 +278,8 @@ void write_run_report(const std::string& folder, const Config& config, const Dat
     for (size_t e = 0; e < at.epochs.size(); e++)
         report.samples.push_back({format("after epoch %zu", e + 1), "", at.epochs[e].sample});
     if (!last_sample.empty())
-        report.samples.push_back({format("after step %lld", static_cast<long long>(at.step)), "", last_sample});
+        report.samples.push_back(
+            {format("after step %lld", static_cast<long long>(at.step)), "", last_sample});
     report.config.push_back({"Options", described(config, weights)});
     report.command = command;
     report.machine = machine_line() + "; " + compiler_line();

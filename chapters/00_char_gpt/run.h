@@ -1,4 +1,5 @@
-// run.h - one training run and its folder: state in checkpoint.safetensors, log.csv, config.json, report.html.
+// run.h - one training run and its folder: state in checkpoint.safetensors, log.csv, config.json,
+// report.html.
 // Not here: the loop (main.cpp).
 #pragma once
 #include <map>
@@ -43,21 +44,23 @@ struct Progression {
 // The metadata of a checkpoint, and back.
 Metadata run_metadata(const Config& config, const Dataset& data, const Progression& at);
 // A resumed run must read the text that its checkpoint was trained on.
-void require_same_text(const Dataset& data, const std::map<std::string, std::string>& metadata, const std::string& where);
+void require_same_text(const Dataset& data, const std::map<std::string, std::string>& metadata,
+                       const std::string& where);
 Progression restore_progression(const std::map<std::string, std::string>& metadata, const std::string& where);
 CharTokenizer restore_tokenizer(const std::map<std::string, std::string>& metadata, const std::string& where);
 
 // Opens the checkpoint of a folder for --resume, or says what is there instead.
 SafetensorsFile open_for_resume(const std::string& folder);
 
-// The folder of a new run: --out, or the next free number under runs/chapter00. A folder with a checkpoint is refused.
+// The folder of a new run: --out, or the next free number under runs/chapter00. A folder with a checkpoint is
+// refused.
 std::string new_run_folder(const Config& config);
 
 // The checkpoint that a verb reads: FILE, DIR/checkpoint.safetensors, or the newest run's.
 std::string find_checkpoint(const std::string& path);
 
-void write_config_json(const std::string& folder, const Config& config, const Dataset& data, const GptConfig& model,
-                       int64_t weights, const std::string& command);
+void write_config_json(const std::string& folder, const Config& config, const Dataset& data,
+                       const GptConfig& model, int64_t weights, const std::string& command);
 void write_run_report(const std::string& folder, const Config& config, const Dataset& data, int64_t weights,
                       const Progression& at, double val_loss, const std::string& last_sample,
                       const std::string& command);

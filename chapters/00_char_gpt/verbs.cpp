@@ -21,10 +21,12 @@ void run_sample(const Config& asked) {
     Context ctx(Device::kCpu);
     Gpt gpt(ctx.device, model_config(config, tokenizer.vocabulary()));
     load_weights(file, gpt.params);
-    if (asked.prompt.empty()) usage_error("--prompt is empty; the model continues a text of at least one character");
+    if (asked.prompt.empty())
+        usage_error("--prompt is empty; the model continues a text of at least one character");
     const std::vector<int> prompt = tokenizer.encode(asked.prompt, "--prompt");
     if (asked.top_k > tokenizer.vocabulary())
-        usage_error("--top-k %d is outside [1, %d], the model's characters", asked.top_k, tokenizer.vocabulary());
+        usage_error("--top-k %d is outside [1, %d], the model's characters", asked.top_k,
+                    tokenizer.vocabulary());
 
     std::string json;
     for (int64_t i = 0; i < asked.num_samples; i++) {
@@ -60,7 +62,8 @@ struct OneStep {
           gpt(Device::kCpu, model_config(config, data.tokenizer.vocabulary())) {
         ctx.seed = config.seed;
         gpt.init(init_kind(config), config.seed);
-        Windows windows(data.train.data(), int64_t(data.train.size()), config.context, config.batch, config.seed);
+        Windows windows(data.train.data(), int64_t(data.train.size()), config.context, config.batch,
+                        config.seed);
         batch = windows.at(0);
     }
 
@@ -90,25 +93,29 @@ void run_tape(const Config& config) {
         const Node& node = *step.ctx.tape[i];
         std::string from;
         for (const Tensor& input : node.inputs())
-            if (!input.is_null()) from += std::string(from.empty() ? "" : ", ") + input.name + input.shape_text();
-        std::printf("%4zu  %-22s %-20s %12zu  %s\n", i, node.op, node.y.shape_text().c_str(), node.y.bytes(), from.c_str());
+            if (!input.is_null())
+                from += std::string(from.empty() ? "" : ", ") + input.name + input.shape_text();
+        std::printf("%4zu  %-22s %-20s %12zu  %s\n", i, node.op, node.y.shape_text().c_str(), node.y.bytes(),
+                    from.c_str());
         bytes += node.y.bytes();
     }
     std::printf("%zu nodes, %zu bytes of outputs, %zu bytes of arena; backward walks the list from the end\n",
                 step.ctx.tape.size(), bytes, step.ctx.arena.bytes_peak());
     if (config.json)
-        std::printf("{\"nodes\": %zu, \"output_bytes\": %zu, \"arena_bytes\": %zu}\n", step.ctx.tape.size(), bytes,
-                    step.ctx.arena.bytes_peak());
+        std::printf("{\"nodes\": %zu, \"output_bytes\": %zu, \"arena_bytes\": %zu}\n", step.ctx.tape.size(),
+                    bytes, step.ctx.arena.bytes_peak());
 }
 
 void run_gradcheck(const Config& config) {
-    if (config.dropout > 0) usage_error("gradcheck wants --dropout 0: a loss that draws anew has no difference quotient");
+    if (config.dropout > 0)
+        usage_error("gradcheck wants --dropout 0: a loss that draws anew has no difference quotient");
     OneStep step(config);
     step.gpt.params.zero_grad();
     step.ctx.backward(step.loss());
     step.ctx.end_step();
 
-    // The mean over the batch, summed in double from the rows' losses: float would drown the difference in rounding.
+    // The mean over the batch, summed in double from the rows' losses: float would drown the difference in
+    // rounding.
     const auto loss = [&] {
         const NoGrad no_grad(step.ctx);
         const ArenaScope scope(step.ctx);
@@ -117,16 +124,19 @@ void run_gradcheck(const Config& config) {
         Tensor targets = step.ctx.ids(step.batch.targets.data(), {N});
         Tensor logits = step.gpt.forward(step.ctx, inputs);
         Tensor losses = step.ctx.make("losses", {N});
-        DISPATCH(step.ctx, cross_entropy_forward, losses.ptr(), logits.ptr(), targets.ptr(), N, logits.last());
+        DISPATCH(step.ctx, cross_entropy_forward, losses.ptr(), logits.ptr(), targets.ptr(), N,
+                 logits.last());
         double sum = 0;
         for (int64_t i = 0; i < N; i++) sum += double(static_cast<const float*>(losses.ptr())[i]);
         return sum / double(N);
     };
     constexpr int64_t kChecked = 64;  // elements per parameter, spread evenly
-    // note: a step across the kink of a ReLU changes a slope; a shorter step crosses fewer, and what is left is allowed.
+    // note: a step across the kink of a ReLU changes a slope; a shorter step crosses fewer, and what is left
+    // is allowed.
     const bool has_kinks = config.activation == "relu";
     const double h = has_kinks ? 3e-3 : 1e-2, tolerance = has_kinks ? 0.1 : 1e-2;
-    std::printf("%-28s %-12s %8s %12s %12s  %s\n", "parameter", "shape", "checked", "|gradient|", "|fd-g|/|g|", "");
+    std::printf("%-28s %-12s %8s %12s %12s  %s\n", "parameter", "shape", "checked", "|gradient|",
+                "|fd-g|/|g|", "");
     int failures = 0;
     for (size_t p = 0; p < step.gpt.params.size(); p++) {
         const Tensor& parameter = step.gpt.params[p];
@@ -152,10 +162,11 @@ void run_gradcheck(const Config& config) {
         const double norm = std::sqrt(gradient2), error = std::sqrt(difference2) / std::max(norm, 1e-3);
         const bool ok = error < tolerance;
         failures += !ok;
-        std::printf("%-28s %-12s %8" PRId64 " %12.4e %12.2e  %s\n", parameter.name, parameter.shape_text().c_str(),
-                    checked, norm, error, ok ? "ok" : "WRONG");
+        std::printf("%-28s %-12s %8" PRId64 " %12.4e %12.2e  %s\n", parameter.name,
+                    parameter.shape_text().c_str(), checked, norm, error, ok ? "ok" : "WRONG");
     }
-    if (failures > 0) user_error("%d of %zu parameters have a wrong gradient", failures, step.gpt.params.size());
+    if (failures > 0)
+        user_error("%d of %zu parameters have a wrong gradient", failures, step.gpt.params.size());
     std::printf("all %zu parameters agree with finite differences\n", step.gpt.params.size());
     if (config.json) std::printf("{\"parameters\": %zu, \"wrong\": 0}\n", step.gpt.params.size());
 }

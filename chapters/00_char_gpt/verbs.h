@@ -2,6 +2,7 @@
 #pragma once
 #include "chapters/00_char_gpt/config.h"
 
-void run_sample(const Config& config);     // continues a prompt
-void run_tape(const Config& config);       // prints the tape of one step
-void run_gradcheck(const Config& config);  // finite differences, a table per parameter; exits 1 when one is off
+void run_sample(const Config& config);  // continues a prompt
+void run_tape(const Config& config);    // prints the tape of one step
+void run_gradcheck(
+    const Config& config);  // finite differences, a table per parameter; exits 1 when one is off

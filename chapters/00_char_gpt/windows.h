@@ -1,6 +1,6 @@
-// windows.h - the training data as the original run walks it: every window of T characters, stride 1, each exactly once
-// per epoch in a shuffled order, in batches of B; the last batch of an epoch is smaller and is kept.
-// The order is a function of (seed, epoch), so that a position in the run is one number: the step.
+// windows.h - the training data as the original run walks it: every window of T characters, stride 1, each
+// exactly once per epoch in a shuffled order, in batches of B; the last batch of an epoch is smaller and is
+// kept. The order is a function of (seed, epoch), so that a position in the run is one number: the step.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -21,8 +21,8 @@ class Windows {
     // batch: windows per optimiser step.
     Windows(const int* ids, int64_t length, int64_t T, int64_t batch, uint64_t seed)
         : ids_(ids), T_(T), batch_(batch), seed_(seed), order_(size_t(std::max<int64_t>(length - T, 0))) {
-        CHECK(length > T, "[windows] %lld ids hold no window of %lld and its targets", static_cast<long long>(length),
-              static_cast<long long>(T));
+        CHECK(length > T, "[windows] %lld ids hold no window of %lld and its targets",
+              static_cast<long long>(length), static_cast<long long>(T));
     }
 
     int64_t count() const { return int64_t(order_.size()); }
@@ -51,10 +51,12 @@ class Windows {
         epoch_ = epoch;
         std::iota(order_.begin(), order_.end(), 0);
         RandomStream random{seed_, kShuffleStream + uint64_t(epoch)};
-        for (size_t i = order_.size() - 1; i > 0; i--) std::swap(order_[i], order_[random.next_below(uint32_t(i + 1))]);
+        for (size_t i = order_.size() - 1; i > 0; i--)
+            std::swap(order_[i], order_[random.next_below(uint32_t(i + 1))]);
     }
 
-    static constexpr uint64_t kShuffleStream = uint64_t(1) << 62;  // far from the streams of weights and dropout
+    static constexpr uint64_t kShuffleStream = uint64_t(1)
+                                               << 62;  // far from the streams of weights and dropout
 
     const int* ids_;
     int64_t T_, batch_;

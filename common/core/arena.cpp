@@ -15,7 +15,9 @@ constexpr size_t kHeaderBytes = kAlignment;
 constexpr size_t kHeaderBytes = 0;
 #endif
 
-size_t padded(size_t bytes) { return (std::max<size_t>(bytes, 1) + kAlignment - 1) / kAlignment * kAlignment; }
+size_t padded(size_t bytes) {
+    return (std::max<size_t>(bytes, 1) + kAlignment - 1) / kAlignment * kAlignment;
+}
 
 void set_stamp(void* memory, uint64_t stamp) {
     std::memcpy(static_cast<char*>(memory) - kHeaderBytes, &stamp, sizeof stamp);
@@ -60,8 +62,8 @@ void Arena::recycle(void* memory, size_t bytes) {
 }
 
 void Arena::rewind(Mark to) {
-    // note: recycled blocks may lie behind the mark, so all are forgotten; those before it come back at the next
-    // full rewind.
+    // note: recycled blocks may lie behind the mark, so all are forgotten; those before it come back at the
+    // next full rewind.
     recycled_.clear();
     if (kHeaderBytes) {
         for (size_t c = to.chunk; c < chunks_.size() && c <= chunk_; c++) {
@@ -79,7 +81,9 @@ size_t Arena::bytes_before(size_t chunk) const {
     return bytes;
 }
 
-size_t Arena::bytes_reserved() const { return bytes_before(chunks_.size()); }
+size_t Arena::bytes_reserved() const {
+    return bytes_before(chunks_.size());
+}
 
 uint64_t Arena::stamp(const void* memory) {
     uint64_t stamp = 0;

@@ -14,12 +14,12 @@ class Arena {
     Arena(const Arena&) = delete;
     Arena& operator=(const Arena&) = delete;
 
-    // 64-byte aligned memory, not cleared. In debug builds a stamp lies in front of it, by which a tensor later
-    // knows whether the memory is still its own.
+    // 64-byte aligned memory, not cleared. In debug builds a stamp lies in front of it, by which a tensor
+    // later knows whether the memory is still its own.
     void* allocate(size_t bytes);
 
-    // Gives one allocation back before the end of the step, for the next request of the same size. The backward uses
-    // it for gradients that have been passed on: it keeps their memory few and in cache.
+    // Gives one allocation back before the end of the step, for the next request of the same size. The
+    // backward uses it for gradients that have been passed on: it keeps their memory few and in cache.
     void recycle(void* memory, size_t bytes);
 
     // Everything allocated since the mark is given back. Debug builds fill it with NaN.

@@ -1,5 +1,7 @@
-// check.h - how this program stops at the first wrong thing: CHECK for our own mistakes, user_error for the user's.
-// Not here: exceptions or error codes passed up. A course program that goes on after an error teaches the wrong thing.
+// check.h - how this program stops at the first wrong thing: CHECK for our own mistakes, user_error for the
+// user's.
+// Not here: exceptions or error codes passed up. A course program that goes on after an error teaches the
+// wrong thing.
 // Depends on nothing, so that every layer may include it.
 #pragma once
 #include <cstdarg>
@@ -9,8 +11,8 @@
 #include <string>
 
 enum class FailureKind {
-    kBug = 1,    // a CHECK: shapes that do not fit, a kernel called wrongly. Exit code 1, with file and line.
-    kUser = 3,   // a missing file, a corrupt checkpoint: what was wrong and what to do. Exit code 1, no stack.
+    kBug = 1,   // a CHECK: shapes that do not fit, a kernel called wrongly. Exit code 1, with file and line.
+    kUser = 3,  // a missing file, a corrupt checkpoint: what was wrong and what to do. Exit code 1, no stack.
     kUsage = 2,  // a bad command line. Exit code 2.
 };
 
@@ -78,26 +80,26 @@ GPT_PRINTF_LIKE(1, 2) inline std::string format(const char* fmt, ...) {
 }
 
 template <class A, class B>
-[[noreturn]] void check_eq_failed(const char* file, int line, const char* a_text, const char* b_text, const A& a,
-                                  const B& b) {
+[[noreturn]] void check_eq_failed(const char* file, int line, const char* a_text, const char* b_text,
+                                  const A& a, const B& b) {
     std::ostringstream out;
-    out << file << ":" << line << ": CHECK_EQ failed: " << a_text << " = " << a << ", " << b_text << " = " << b;
+    out << file << ":" << line << ": CHECK_EQ failed: " << a_text << " = " << a << ", " << b_text << " = "
+        << b;
     fail(FailureKind::kBug, out.str());
 }
 
 // CHECK(n > 0, "[linear] wants rows, got %d", n);   the op in brackets first, then both values
-#define CHECK(condition, ...)                                                             \
-    do {                                                                                  \
-        if (__builtin_expect(!(condition), 0))                                            \
-            ::check_failed(__FILE__, __LINE__, #condition, __VA_ARGS__);                  \
+#define CHECK(condition, ...)                                                                               \
+    do {                                                                                                    \
+        if (__builtin_expect(!(condition), 0)) ::check_failed(__FILE__, __LINE__, #condition, __VA_ARGS__); \
     } while (0)
 
-#define CHECK_EQ(a, b)                                                                    \
-    do {                                                                                  \
-        const auto& check_a = (a);                                                        \
-        const auto& check_b = (b);                                                        \
-        if (__builtin_expect(!(check_a == check_b), 0))                                   \
-            ::check_eq_failed(__FILE__, __LINE__, #a, #b, check_a, check_b);              \
+#define CHECK_EQ(a, b)                                                       \
+    do {                                                                     \
+        const auto& check_a = (a);                                           \
+        const auto& check_b = (b);                                           \
+        if (__builtin_expect(!(check_a == check_b), 0))                      \
+            ::check_eq_failed(__FILE__, __LINE__, #a, #b, check_a, check_b); \
     } while (0)
 
 // For loops too hot to check in release builds.

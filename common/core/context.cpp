@@ -36,15 +36,20 @@ Tensor Context::make(const char* op, std::initializer_list<int64_t> shape, DType
 
 Tensor Context::make_like(const char* op, const Tensor& x) {
     switch (x.ndim) {
-        case 1: return make(op, {x.shape[0]}, x.dtype);
-        case 2: return make(op, {x.shape[0], x.shape[1]}, x.dtype);
-        case 3: return make(op, {x.shape[0], x.shape[1], x.shape[2]}, x.dtype);
-        default: return make(op, {x.shape[0], x.shape[1], x.shape[2], x.shape[3]}, x.dtype);
+        case 1:
+            return make(op, {x.shape[0]}, x.dtype);
+        case 2:
+            return make(op, {x.shape[0], x.shape[1]}, x.dtype);
+        case 3:
+            return make(op, {x.shape[0], x.shape[1], x.shape[2]}, x.dtype);
+        default:
+            return make(op, {x.shape[0], x.shape[1], x.shape[2], x.shape[3]}, x.dtype);
     }
 }
 
 Pointer Context::grad_of(const Tensor& y) const {
-    CHECK(y.gradient && y.gradient->memory, "[%s] has no gradient yet: backward was called out of order", y.name);
+    CHECK(y.gradient && y.gradient->memory, "[%s] has no gradient yet: backward was called out of order",
+          y.name);
     return {y.gradient->memory, y.dtype};
 }
 
@@ -110,8 +115,9 @@ void Context::inspect(const char* op, const char* pass, const void* memory, cons
     float low = INFINITY, high = -INFINITY;
     for (int64_t i = 0; i < n; i++) {
         if (!std::isfinite(x[i]) && (stop_at_nan || watch_non_finite)) {
-            const std::string what = format("%s of [%s] %s, element %lld is %g", pass, op, like.shape_text().c_str(),
-                                            static_cast<long long>(i), double(x[i]));
+            const std::string what =
+                format("%s of [%s] %s, element %lld is %g", pass, op, like.shape_text().c_str(),
+                       static_cast<long long>(i), double(x[i]));
             if (stop_at_nan) user_error("GPT_NAN: step %lld: %s", static_cast<long long>(step), what.c_str());
             if (first_non_finite.empty()) first_non_finite = what;
             return;

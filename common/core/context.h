@@ -1,5 +1,5 @@
-// context.h - everything an op needs to know, as its explicit first argument: device, stream, memory, tape, dropout.
-// Two contexts can live side by side; nothing here is global.
+// context.h - everything an op needs to know, as its explicit first argument: device, stream, memory, tape,
+// dropout. Two contexts can live side by side; nothing here is global.
 #pragma once
 #include <chrono>
 #include <map>
@@ -46,7 +46,8 @@ struct Context {
     // An activation in the arena; it gets a gradient when the tape is recording.
     Tensor make(const char* op, std::initializer_list<int64_t> shape, DType dtype = DType::kFloat32);
     Tensor make_like(const char* op, const Tensor& x);
-    // Appends a node to the tape, or returns null when nothing is recorded. Also the place of GPT_TRACE and GPT_NAN.
+    // Appends a node to the tape, or returns null when nothing is recorded. Also the place of GPT_TRACE and
+    // GPT_NAN.
     template <class N>
     N* record(const char* op, const Tensor& y) {
         inspect(op, "forward", y.memory, y);

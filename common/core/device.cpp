@@ -13,8 +13,9 @@ void* device_alloc(Device device, size_t bytes) {
     if (bytes == 0) bytes = 1;
     void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
-        user_error("cannot get %.1f MiB of memory (%s); a smaller --batch, --context or --channels needs less",
-                   double(bytes) / (1 << 20), std::strerror(errno));
+        user_error(
+            "cannot get %.1f MiB of memory (%s); a smaller --batch, --context or --channels needs less",
+            double(bytes) / (1 << 20), std::strerror(errno));
 #ifdef MADV_HUGEPAGE
     if (bytes >= (size_t(4) << 20)) madvise(memory, bytes, MADV_HUGEPAGE);
 #endif

@@ -5,7 +5,9 @@
 
 enum class DType { kFloat32, kBFloat16, kInt32 };
 
-constexpr size_t dtype_size(DType dtype) { return dtype == DType::kBFloat16 ? 2 : 4; }
+constexpr size_t dtype_size(DType dtype) {
+    return dtype == DType::kBFloat16 ? 2 : 4;
+}
 
 constexpr const char* dtype_name(DType dtype) {
     return dtype == DType::kFloat32 ? "float32" : dtype == DType::kBFloat16 ? "bfloat16" : "int32";

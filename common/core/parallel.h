@@ -1,6 +1,6 @@
 // parallel.h - parallel_for over a pool of threads: the only way this code uses more than one core.
-// Not here: OpenMP (it hides races from ThreadSanitizer and spins on busy machines); reductions (a sum split over
-// threads would change with their number: split work over outputs instead).
+// Not here: OpenMP (it hides races from ThreadSanitizer and spins on busy machines); reductions (a sum split
+// over threads would change with their number: split work over outputs instead).
 // Depends on nothing. The pool is the one object that the whole process shares, as cores are.
 #pragma once
 #include <atomic>
@@ -23,7 +23,8 @@ inline void cpu_relax() {
 #endif
 }
 
-// Number of cores this process may run on (taskset and cgroups' cpusets count, unlike in the machine's total).
+// Number of cores this process may run on (taskset and cgroups' cpusets count, unlike in the machine's
+// total).
 inline int available_cores() {
 #if defined(__linux__)
     cpu_set_t set;
@@ -33,7 +34,8 @@ inline int available_cores() {
     return n ? int(n) : 1;
 }
 
-// A loop is published as (function, context, count) and a generation number; workers take indices from one counter.
+// A loop is published as (function, context, count) and a generation number; workers take indices from one
+// counter.
 class Pool {
   public:
     ~Pool() { resize(1); }
@@ -50,7 +52,8 @@ class Pool {
         for (std::thread& worker : workers_) worker.join();
         workers_.clear();
         stop_ = false;
-        const uint64_t seen = generation_.load();  // read before the workers start: none may miss the next loop
+        const uint64_t seen =
+            generation_.load();  // read before the workers start: none may miss the next loop
         for (int i = 1; i < threads; i++) workers_.emplace_back([this, seen] { work(seen); });
     }
 
@@ -91,7 +94,8 @@ class Pool {
     void work(uint64_t seen) {
         inside_ = true;
         for (;;) {
-            for (int spin = 0; spin < kSpins && generation_.load(std::memory_order_acquire) == seen; spin++) cpu_relax();
+            for (int spin = 0; spin < kSpins && generation_.load(std::memory_order_acquire) == seen; spin++)
+                cpu_relax();
             if (generation_.load(std::memory_order_acquire) == seen) {
                 std::unique_lock<std::mutex> lock(mutex_);
                 sleepers_.fetch_add(1);
@@ -126,17 +130,20 @@ inline Pool& pool() {
 inline void set_num_threads(int threads) {
     if (threads != pool().size()) pool().resize(threads < 1 ? 1 : threads);
 }
-inline int num_threads() { return pool().size(); }
+inline int num_threads() {
+    return pool().size();
+}
 
 }  // namespace parallel
 
-// Calls body(i) once for every i in [0, count), on the pool's threads, in any order; returns when all are done.
-// Determinism is the caller's: body(i) must write only what belongs to i, and count must not depend on num_threads()
-// wherever the split changes a floating-point sum.
+// Calls body(i) once for every i in [0, count), on the pool's threads, in any order; returns when all are
+// done. Determinism is the caller's: body(i) must write only what belongs to i, and count must not depend on
+// num_threads() wherever the split changes a floating-point sum.
 template <class F>
 void parallel_for(int64_t count, F&& body) {
     parallel::pool().run(
-        count, [](void* context, int64_t i) { (*static_cast<std::remove_reference_t<F>*>(context))(i); }, (void*)&body);
+        count, [](void* context, int64_t i) { (*static_cast<std::remove_reference_t<F>*>(context))(i); },
+        (void*)&body);
 }
 
 // Calls body(begin, end) on consecutive ranges of at most `grain` indices that cover [0, count).

@@ -1,5 +1,5 @@
-// rng.h - counter-based random numbers (Philox 4x32-10): number i of a stream is a function of (seed, stream, i).
-// No state to save, nothing to share between threads, and the same numbers on the CPU and on the GPU.
+// rng.h - counter-based random numbers (Philox 4x32-10): number i of a stream is a function of (seed, stream,
+// i). No state to save, nothing to share between threads, and the same numbers on the CPU and on the GPU.
 // Source: Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3".
 #pragma once
 #include <cmath>
@@ -34,7 +34,9 @@ GPT_HOST_DEVICE inline Philox4 philox(uint64_t key, uint64_t counter_low, uint64
 }
 
 // [0, 1) in steps of 2^-24: every value is exact in float.
-GPT_HOST_DEVICE inline float uniform_from_word(uint32_t word) { return float(word >> 8) * 0x1p-24f; }
+GPT_HOST_DEVICE inline float uniform_from_word(uint32_t word) {
+    return float(word >> 8) * 0x1p-24f;
+}
 
 // One named source of random numbers: (seed, stream) fixed, numbers drawn by index or one after another.
 struct RandomStream {
@@ -53,16 +55,17 @@ struct RandomStream {
         }
     }
 
-    // Standard normal, by Box and Muller; the second value of each pair is not kept, so that the position alone is
-    // the state. Computed in double: float's logarithm would differ between math libraries in the last bit more often.
+    // Standard normal, by Box and Muller; the second value of each pair is not kept, so that the position
+    // alone is the state. Computed in double: float's logarithm would differ between math libraries in the
+    // last bit more often.
     float next_normal() {
         const double u1 = (double(next_word()) + 1.0) * 0x1p-32, u2 = double(next_word()) * 0x1p-32;
         return float(std::sqrt(-2.0 * std::log(u1)) * std::cos(6.283185307179586 * u2));
     }
 };
 
-// Which dropout mask: element i of the mask is kept iff uniform(seed, i, site) >= p. A site is a use of dropout in a
-// step: ctx numbers them, so that no mask repeats and the backward finds the forward's again.
+// Which dropout mask: element i of the mask is kept iff uniform(seed, i, site) >= p. A site is a use of
+// dropout in a step: ctx numbers them, so that no mask repeats and the backward finds the forward's again.
 struct DropoutMask {
     float p = 0;  // probability of dropping, [0, 1); 0 means no dropout and nothing is drawn
     uint64_t seed = 0, site = 0;

@@ -1,5 +1,5 @@
-// tape.h - what happened in the forward pass, in order: the backward pass walks it from the end.
-// A list, not a graph: the order of execution is already a valid order (Stan's and PyTorch's tapes rest on the same).
+// tape.h - what happened in the forward pass, in order: the backward pass walks it from the end. A list, not
+// a graph: the order of execution is already a valid order (Stan's and PyTorch's tapes rest on the same).
 #pragma once
 #include <memory>
 #include <vector>
@@ -8,8 +8,8 @@
 
 struct Context;
 
-// One recorded operation. Each op derives a struct of its own name (struct Gelu : Node) with the tensors that its
-// backward needs as named members, so that `break Gelu::backward` and `p *this` work in gdb.
+// One recorded operation. Each op derives a struct of its own name (struct Gelu : Node) with the tensors that
+// its backward needs as named members, so that `break Gelu::backward` and `p *this` work in gdb.
 struct Node {
     const char* op = "";
     Tensor y;  // what the op made; its gradient is complete when backward() is called

@@ -1,6 +1,7 @@
 // tensor.h - a handle: where the numbers lie, their shape, their name, and where their gradient is gathered.
-// Copying a Tensor copies the handle. Not here: strides, views, broadcasting, ownership (parameters: nn/parameters.h;
-// activations: the context's arena).
+// Copying a Tensor copies the handle.
+// Not here: strides, views, broadcasting, ownership (parameters: nn/parameters.h; activations: the context's
+// arena).
 #pragma once
 #include <cstdint>
 #include <initializer_list>
@@ -27,7 +28,7 @@ struct Pointer {
 // Where the gradient of one tensor is gathered; shared by all handles of that tensor.
 struct Gradient {
     void* memory = nullptr;  // allocated at the first write of a backward pass; a parameter's is always there
-    bool is_written = false;  // activations: the first writer sets, later ones add
+    bool is_written = false;    // activations: the first writer sets, later ones add
     bool is_parameter = false;  // parameters always add; zero_grad clears
 };
 
@@ -46,7 +47,7 @@ struct Tensor {
         return n;
     }
     size_t bytes() const { return size_t(numel()) * dtype_size(dtype); }
-    int64_t last() const { return shape[ndim - 1]; }  // C of (B,T,C)
+    int64_t last() const { return shape[ndim - 1]; }   // C of (B,T,C)
     int64_t rows() const { return numel() / last(); }  // N = B*T of (B,T,C)
     bool is_null() const { return memory == nullptr; }
 

@@ -1,14 +1,16 @@
 // cli.h - the command line of every chapter: verbs, grouped flags with ranges, presets, and refusals that
-// help. Not here: CLI11, which splits the words into flags and values, and which cli.cpp alone includes (it
-// is slow to compile); what flags a chapter has (its main.cpp says that).
+// help.
+// Not here: CLI11, which splits the words into flags and values, and which cli.cpp alone includes (it is slow
+// to compile); what flags a chapter has (its main.cpp says that).
 //
 //   Config config;
 //   Cli cli("chapter00", "A character GPT.", "chapter00 train --preset quick --seed 7");
 //   CliVerb& train = cli.verb("train", "trains a model");          // the first verb is the default one
-//   train.preset("--preset", &config.preset, {"quick", "full"}, [&] { apply_preset(&config); }, "sizes to
-//   start from"); train.group("Model"); train.count("--layers", &config.layers, 1, 1000, "transformer
-//   blocks"); train.real("--dropout", &config.dropout, at_least(0), below(1), "share of activations set to
-//   zero"); const std::string verb = cli.parse(argc, argv);
+//   train.preset("--preset", &config.preset, {"quick", "full"}, [&] { apply_preset(&config); }, "sizes");
+//   train.group("Model");
+//   train.count("--layers", &config.layers, 1, 1000, "transformer blocks");
+//   train.real("--dropout", &config.dropout, at_least(0), below(1), "share of activations set to zero");
+//   const std::string verb = cli.parse(argc, argv);
 #pragma once
 #include <cstdint>
 #include <functional>

@@ -75,8 +75,10 @@ std::string read_file(const std::string& path, size_t most_bytes) {
 
     const auto check_size = [&](uint64_t bytes) {
         if (bytes > most_bytes)
-            user_error("cannot read %s: it has %s%llu bytes, more than the %zu that fit here; use a part of it", shown.c_str(),
-                       S_ISREG(status.st_mode) ? "" : "at least ", (unsigned long long)(bytes), most_bytes);
+            user_error(
+                "cannot read %s: it has %s%llu bytes, more than the %zu that fit here; use a part of it",
+                shown.c_str(), S_ISREG(status.st_mode) ? "" : "at least ", (unsigned long long)(bytes),
+                most_bytes);
     };
     check_size(uint64_t(status.st_size));
 

@@ -1,6 +1,7 @@
 // file.h - whole files: read at once, or written so that a crash leaves the old one or the new one, never
-// half of one. Not here: reading piece by piece (safetensors and token files map theirs), run logs (run_log.h
-// appends). Every failure is a user_error that names the path and the system's reason.
+// half of one.
+// Not here: reading piece by piece (safetensors and token files map theirs), run logs (run_log.h appends).
+// Every failure is a user_error that names the path and the system's reason.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -10,7 +11,8 @@
 bool file_exists(const std::string& path);  // anything but a folder
 bool folder_exists(const std::string& path);
 
-// The bytes of a file or a pipe. Errors: missing, a folder, unreadable, more than most_bytes (/dev/zero has no end).
+// The bytes of a file or a pipe. Errors: missing, a folder, unreadable, more than most_bytes (/dev/zero has
+// no end).
 std::string read_file(const std::string& path, size_t most_bytes = SIZE_MAX);
 
 // What a writer callback writes to; buffers small pieces.

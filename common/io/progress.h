@@ -1,7 +1,8 @@
 // progress.h - the bar that a training run draws on stderr:
 //    42%|########        | 6588/15685 [01:44<02:24, 62.9it/s, 129k tokens/s, loss=1.532]
 // On a terminal the line is redrawn, at most ten times a second; elsewhere (a file, CI) it is printed plainly
-// every few seconds; with --quiet not at all. Not here: log.csv (run_log.h), which keeps every step.
+// every few seconds; with --quiet not at all.
+// Not here: log.csv (run_log.h), which keeps every step.
 #pragma once
 #include <cstdint>
 #include <cstdio>

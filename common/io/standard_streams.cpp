@@ -29,7 +29,8 @@ void finish_stdout() {
     const bool is_flushed = std::fflush(stdout) == 0;
     const int reason = errno;
     if (is_flushed && !std::ferror(stdout)) return;
-    // note: an error of an earlier write is remembered without its reason; a pipe tells itself that nobody reads it.
+    // note: an error of an earlier write is remembered without its reason; a pipe tells itself that nobody
+    // reads it.
     pollfd pipe = {STDOUT_FILENO, POLLOUT, 0};
     if (::poll(&pipe, 1, 0) > 0 && (pipe.revents & POLLERR)) return;
     user_error("not all results could be written to stdout: %s",

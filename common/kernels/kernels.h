@@ -1,6 +1,7 @@
-// kernels.h - declares every kernel of signatures.h, in namespace cpu and, where the build has it, in namespace gpu.
-// DISPATCH(ctx, gelu_forward, ...) calls the one of the context's device: one conditional expression, so that grep
-// finds it and gdb steps through it. KernelCall (core/context.h) is the kernel's stream and, when asked, its stopwatch.
+// kernels.h - declares every kernel of signatures.h, in namespace cpu and, where the build has it, in
+// namespace gpu. DISPATCH(ctx, gelu_forward, ...) calls the one of the context's device: one conditional
+// expression, so that grep finds it and gdb steps through it. KernelCall (core/context.h) is the kernel's
+// stream and, when asked, its stopwatch.
 #pragma once
 #include <cstdint>
 
@@ -29,8 +30,8 @@ using real = float;
 #include "kernels/signatures.h"
 }  // namespace gpu
 
-#define DISPATCH(ctx, kernel, ...)                                                            \
-    ((ctx).device == Device::kCuda ? gpu::kernel(__VA_ARGS__, KernelCall((ctx), #kernel))     \
+#define DISPATCH(ctx, kernel, ...)                                                        \
+    ((ctx).device == Device::kCuda ? gpu::kernel(__VA_ARGS__, KernelCall((ctx), #kernel)) \
                                    : cpu::kernel(__VA_ARGS__, KernelCall((ctx), #kernel)))
 #else
 #define DISPATCH(ctx, kernel, ...) (cpu::kernel(__VA_ARGS__, KernelCall((ctx), #kernel)))

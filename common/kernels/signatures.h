@@ -1,10 +1,11 @@
-// signatures.h - every kernel once, with its docstring: plain functions on raw pointers, outputs first, then inputs,
-// sizes, scalars, stream. kernels.h includes this file in namespace cpu and in namespace gpu, hence no guard and no
-// include; `real` is the type that activations and weights are stored in there (float on the CPU).
-// Statistics (mean, rstd, lse), losses, gradients of parameters and optimiser state are float everywhere.
-// Sizes: B batch, T context, C channels, NH heads, HS head size, V vocabulary, N = B*T rows. Matrices are row-major.
+// signatures.h - every kernel once, with its docstring: plain functions on raw pointers, outputs first, then
+// inputs, sizes, scalars, stream. kernels.h includes this file in namespace cpu and in namespace gpu, hence
+// no guard and no include; `real` is the type that activations and weights are stored in there (float on the
+// CPU). Statistics (mean, rstd, lse), losses, gradients of parameters and optimiser state are float
+// everywhere. Sizes: B batch, T context, C channels, NH heads, HS head size, V vocabulary, N = B*T rows.
+// Matrices are row-major.
 
-// ---- gemm -------------------------------------------------------------------------------------------------------
+// ---- gemm -------------------------------------------------------------------------------------------------
 
 // out = op(a) op(b) + bias, or out += op(a) op(b).
 //   out   (M,N)             out or in/out
@@ -13,25 +14,26 @@
 //   bias  (N)               in    added to every row; nullptr for none; must be nullptr when accumulate
 // Numerics: float sums in an order fixed by (M,N,K) alone. Deterministic.
 // Source: Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication".
-void gemm(real* out, const real* a, const real* b, const real* bias, int64_t M, int64_t N, int64_t K, bool trans_a,
-          bool trans_b, bool accumulate, Stream s);
+void gemm(real* out, const real* a, const real* b, const real* bias, int64_t M, int64_t N, int64_t K,
+          bool trans_a, bool trans_b, bool accumulate, Stream s);
 
-// out = residual + inp weight^T + bias: the last linear of a block and the addition to the residual stream, fused.
+// out = residual + inp weight^T + bias: the last linear of a block and the addition to the residual stream,
+// fused.
 //   out       (N,OC)   out   may be the same memory as residual
 //   inp       (N,IC)   in
 //   weight    (OC,IC)  in
 //   bias      (OC)     in    nullptr for none
 //   residual  (N,OC)   in
-void linear_residual_forward(real* out, const real* inp, const real* weight, const real* bias, const real* residual,
-                             int64_t N, int64_t IC, int64_t OC, Stream s);
+void linear_residual_forward(real* out, const real* inp, const real* weight, const real* bias,
+                             const real* residual, int64_t N, int64_t IC, int64_t OC, Stream s);
 
 // pre = inp weight^T + bias, out = activation(pre): both are kept, the backward needs pre.
 //   out, pre  (N,OC)   out
 //   inp       (N,IC)   in
 //   weight    (OC,IC)  in
 //   bias      (OC)     in    nullptr for none
-void linear_activation_forward(real* out, real* pre, const real* inp, const real* weight, const real* bias, int64_t N,
-                               int64_t IC, int64_t OC, Activation activation, Stream s);
+void linear_activation_forward(real* out, real* pre, const real* inp, const real* weight, const real* bias,
+                               int64_t N, int64_t IC, int64_t OC, Activation activation, Stream s);
 
 // dpre = (dout weight) * activation'(pre): the gradient through a linear and the activation in front of it.
 //   dpre    (N,IC)   out
@@ -46,10 +48,10 @@ void linear_activation_backward(real* dpre, const real* dout, const real* weight
 //   dbias    (OC)     in/out  nullptr for none
 //   dout     (N,OC)   in
 //   inp      (N,IC)   in
-void linear_backward_params(float* dweight, float* dbias, const real* dout, const real* inp, int64_t N, int64_t IC,
-                            int64_t OC, Stream s);
+void linear_backward_params(float* dweight, float* dbias, const real* dout, const real* inp, int64_t N,
+                            int64_t IC, int64_t OC, Stream s);
 
-// ---- embedding ----------------------------------------------------------------------------------------------------
+// ---- embedding --------------------------------------------------------------------------------------------
 
 // out[b,t,:] = wte[ids[b,t],:] + wpe[t,:].
 //   out  (B,T,C)  out
@@ -57,14 +59,15 @@ void linear_backward_params(float* dweight, float* dbias, const real* dout, cons
 //   wte  (V,C)    in
 //   wpe  (>=T,C)  in
 // Errors: DCHECK on an id outside [0,V).
-void embedding_forward(real* out, const int* ids, const real* wte, const real* wpe, int64_t B, int64_t T, int64_t C,
-                       int64_t V, Stream s);
+void embedding_forward(real* out, const int* ids, const real* wte, const real* wpe, int64_t B, int64_t T,
+                       int64_t C, int64_t V, Stream s);
 
-// dwte[ids[b,t],:] += dout[b,t,:], dwpe[t,:] += dout[b,t,:]. Deterministic: rows that share an id are added in order.
-void embedding_backward(float* dwte, float* dwpe, const real* dout, const int* ids, int64_t B, int64_t T, int64_t C,
-                        int64_t V, Stream s);
+// dwte[ids[b,t],:] += dout[b,t,:], dwpe[t,:] += dout[b,t,:]. Deterministic: rows that share an id are added
+// in order.
+void embedding_backward(float* dwte, float* dwpe, const real* dout, const int* ids, int64_t B, int64_t T,
+                        int64_t C, int64_t V, Stream s);
 
-// ---- layernorm ----------------------------------------------------------------------------------------------------
+// ---- layernorm --------------------------------------------------------------------------------------------
 
 // out = (inp - mean) * rstd * weight + bias over each row, rstd = 1 / sqrt(variance + 1e-5).
 //   out         (N,C)  out
@@ -72,8 +75,8 @@ void embedding_backward(float* dwte, float* dwpe, const real* dout, const int* i
 //   inp         (N,C)  in
 //   weight,bias (C)    in
 // Numerics: two passes, variance around the mean. Source: Ba, Kiros, Hinton 2016, eq. 3.
-void layernorm_forward(real* out, float* mean, float* rstd, const real* inp, const real* weight, const real* bias,
-                       int64_t N, int64_t C, Stream s);
+void layernorm_forward(real* out, float* mean, float* rstd, const real* inp, const real* weight,
+                       const real* bias, int64_t N, int64_t C, Stream s);
 
 // Gradients of layernorm_forward; derivation in chapters/00_char_gpt/README.md, "LayerNorm, backwards".
 //   dinp           (N,C)  out, or in/out when accumulate
@@ -84,9 +87,10 @@ void layernorm_backward(real* dinp, float* dweight, float* dbias, const real* do
                         const real* weight, const float* mean, const float* rstd, int64_t N, int64_t C,
                         bool accumulate, Stream s);
 
-// ---- activations --------------------------------------------------------------------------------------------------
+// ---- activations ------------------------------------------------------------------------------------------
 
-// out = 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), GPT-2's tanh form of GELU (Hendrycks and Gimpel 2016).
+// out = 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), GPT-2's tanh form of GELU (Hendrycks and Gimpel
+// 2016).
 void gelu_forward(real* out, const real* inp, int64_t n, Stream s);
 // dinp = dout * gelu'(inp), or dinp += ...
 void gelu_backward(real* dinp, const real* dout, const real* inp, int64_t n, bool accumulate, Stream s);
@@ -95,7 +99,7 @@ void gelu_backward(real* dinp, const real* dout, const real* inp, int64_t n, boo
 void relu_forward(real* out, const real* inp, int64_t n, Stream s);
 void relu_backward(real* dinp, const real* dout, const real* inp, int64_t n, bool accumulate, Stream s);
 
-// ---- elementwise --------------------------------------------------------------------------------------------------
+// ---- elementwise ------------------------------------------------------------------------------------------
 
 // out = a + b: the residual connection.
 void add_forward(real* out, const real* a, const real* b, int64_t n, Stream s);
@@ -105,11 +109,11 @@ void accumulate(real* out, const real* inp, int64_t n, Stream s);
 // out += ... when add.
 void dropout(real* out, const real* inp, int64_t n, DropoutMask mask, bool add, Stream s);
 
-// ---- attention ----------------------------------------------------------------------------------------------------
+// ---- attention --------------------------------------------------------------------------------------------
 
 // Causal multi-head self-attention. att = softmax(q k^T / sqrt(HS)) over keys j <= i, out = dropout(att) v.
 //   out  (B,T,NH*HS)       out   head h in columns [h*HS, (h+1)*HS)
-//   lse  (B,NH,T)          out   log of the sum of exponentials of each row's scaled scores; the backward needs it
+//   lse  (B,NH,T)          out   log of the sum of exponentials of each row's scaled scores, for the backward
 //   qkv  (B,T,3*NH*HS)     in    queries, keys, values, each laid out as out is
 //   mask                   in    dropout of the probabilities; element ((b*NH + h)*T + i)*T + j
 // Numerics: online softmax over tiles of keys; no T x T matrix is ever stored. Deterministic.
@@ -121,23 +125,24 @@ void attention_forward(real* out, float* lse, const real* qkv, int64_t B, int64_
 //   dqkv  (B,T,3*NH*HS)  out   overwritten
 //   dout  (B,T,NH*HS)    in
 //   qkv, out, lse        in    as the forward left them; probabilities are computed again from qkv and lse
-void attention_backward(real* dqkv, const real* dout, const real* qkv, const real* out, const float* lse, int64_t B,
-                        int64_t T, int64_t NH, int64_t HS, DropoutMask mask, Stream s);
+void attention_backward(real* dqkv, const real* dout, const real* qkv, const real* out, const float* lse,
+                        int64_t B, int64_t T, int64_t NH, int64_t HS, DropoutMask mask, Stream s);
 
-// ---- cross-entropy ------------------------------------------------------------------------------------------------
+// ---- cross-entropy ----------------------------------------------------------------------------------------
 
 // Negative log-likelihood of each target under softmax(logits).
 //   losses   (N)    out   nats; 0 where the target is kIgnore
 //   logits   (N,V)  in
 //   targets  (N)    in    ids in [0,V), or kIgnore
 // Numerics: row maximum subtracted. Errors: DCHECK on a target outside [0,V).
-void cross_entropy_forward(float* losses, const real* logits, const int* targets, int64_t N, int64_t V, Stream s);
+void cross_entropy_forward(float* losses, const real* logits, const int* targets, int64_t N, int64_t V,
+                           Stream s);
 
 // dlogits = (softmax(logits) - onehot(target)) * scale; rows whose target is kIgnore are 0.
 //   dlogits  (N,V)  out, or in/out when accumulate
 //   scale           usually dloss / number of counted targets
-void cross_entropy_backward(real* dlogits, const real* logits, const int* targets, int64_t N, int64_t V, float scale,
-                            bool accumulate, Stream s);
+void cross_entropy_backward(real* dlogits, const real* logits, const int* targets, int64_t N, int64_t V,
+                            float scale, bool accumulate, Stream s);
 
 // Both at once, with one buffer: logits are read, then overwritten by dlogits.
 //   losses  (N)    out
@@ -152,9 +157,10 @@ void cross_entropy_forward_backward(float* losses, real* logits, const int* targ
 //   counted      in   number of targets that are not kIgnore, at least 1
 void mean_loss(float* mean, const float* losses, int64_t N, int64_t counted, Stream s);
 
-// ---- optimiser ----------------------------------------------------------------------------------------------------
+// ---- optimiser --------------------------------------------------------------------------------------------
 
-// sum += the sum of squares of x, in double over fixed ranges, so that it is the same for any number of threads.
+// sum += the sum of squares of x, in double over fixed ranges, so that it is the same for any number of
+// threads.
 //   sum  (1)  in/out
 //   x    (n)  in
 void squared_norm(double* sum, const float* x, int64_t n, Stream s);
@@ -165,5 +171,5 @@ void squared_norm(double* sum, const float* x, int64_t n, Stream s);
 //   params, m, v  (n)  in/out
 //   grads         (n)  in
 //   step               from 1
-void adamw(float* params, float* m, float* v, const float* grads, int64_t n, float lr, float beta1, float beta2,
-           float eps, float weight_decay, float grad_scale, int64_t step, Stream s);
+void adamw(float* params, float* m, float* v, const float* grads, int64_t n, float lr, float beta1,
+           float beta2, float eps, float weight_decay, float grad_scale, int64_t step, Stream s);

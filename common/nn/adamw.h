@@ -1,4 +1,5 @@
-// adamw.h - the optimiser: clip by global norm, one AdamW step over the flat block. zero_grad is the caller's.
+// adamw.h - the optimiser: clip by global norm, one AdamW step over the flat block. zero_grad is the
+// caller's.
 // Source: Loshchilov and Hutter 2019, algorithm 2; clipping: Pascanu, Mikolov, Bengio 2013, algorithm 1.
 #pragma once
 #include <cmath>
@@ -28,8 +29,8 @@ class AdamW {
     AdamW(const AdamW&) = delete;
     AdamW& operator=(const AdamW&) = delete;
 
-    // step counts from 1. Returns the gradients' global norm, before clipping; not finite when a gradient is not, and
-    // then nothing has been changed.
+    // step counts from 1. Returns the gradients' global norm, before clipping; not finite when a gradient is
+    // not, and then nothing has been changed.
     float step(Context& ctx, int64_t step, float lr) {
         double squares = 0;
         DISPATCH(ctx, squared_norm, &squares, params_.grads(), params_.count());
@@ -48,7 +49,8 @@ class AdamW {
   private:
     size_t bytes() const { return size_t(params_.count()) * sizeof(float); }
 
-    void update(Context& ctx, int64_t begin, int64_t n, float weight_decay, float scale, int64_t step, float lr) {
+    void update(Context& ctx, int64_t begin, int64_t n, float weight_decay, float scale, int64_t step,
+                float lr) {
         if (n == 0) return;
         DISPATCH(ctx, adamw, params_.values() + begin, m_ + begin, v_ + begin, params_.grads() + begin, n, lr,
                  options_.beta1, options_.beta2, options_.eps, weight_decay, scale, step);

@@ -1,5 +1,6 @@
-// checkpoint.h - the whole state of a training run in one safetensors file: weights under their names, AdamW's moments
-// as optimizer.m.NAME and optimizer.v.NAME, and the chapter's own metadata (step, options, data).
+// checkpoint.h - the whole state of a training run in one safetensors file: weights under their names,
+// AdamW's moments as optimizer.m.NAME and optimizer.v.NAME, and the chapter's own metadata (step, options,
+// data).
 // Not here: what the metadata means; each chapter's main.cpp decides that.
 #pragma once
 #include <string>
@@ -18,8 +19,10 @@ inline void save_checkpoint(const std::string& path, Parameters& params, AdamW& 
     std::vector<TensorInfo> tensors;
     const auto add = [&](const std::string& prefix, const float* block) {
         for (size_t i = 0; i < params.size(); i++)
-            tensors.push_back({prefix + params[i].name, DType::kFloat32,
-                               {params[i].shape, params[i].shape + params[i].ndim}, block + params.offset(i)});
+            tensors.push_back({prefix + params[i].name,
+                               DType::kFloat32,
+                               {params[i].shape, params[i].shape + params[i].ndim},
+                               block + params.offset(i)});
     };
     add("", params.values());
     add("optimizer.m.", optimizer.m());
@@ -28,7 +31,8 @@ inline void save_checkpoint(const std::string& path, Parameters& params, AdamW& 
 }
 
 // Reads one block of tensors; a missing one or one of another shape is a user_error that names it.
-inline void load_block(const SafetensorsFile& file, const std::string& prefix, const Parameters& params, float* block) {
+inline void load_block(const SafetensorsFile& file, const std::string& prefix, const Parameters& params,
+                       float* block) {
     for (size_t i = 0; i < params.size(); i++)
         file.read_floats(prefix + params[i].name, {params[i].shape, params[i].shape + params[i].ndim},
                          block + params.offset(i));

@@ -1,6 +1,6 @@
-// parameters.h - all weights of a model in one flat block, their gradients in another: one AdamW call, one clearing,
-// one write to disk, and later one all-reduce.
-// Matrices come first and vectors (biases, LayerNorm) behind them, so that weight decay on matrices only is one range.
+// parameters.h - all weights of a model in one flat block, their gradients in another: one AdamW call, one
+// clearing, one write to disk, and later one all-reduce. Matrices come first and vectors (biases, LayerNorm)
+// behind them, so that weight decay on matrices only is one range.
 #pragma once
 #include <cstring>
 #include <deque>
@@ -18,7 +18,8 @@ class Parameters {
     Parameters(const Parameters&) = delete;
     Parameters& operator=(const Parameters&) = delete;
 
-    // First every parameter is declared; `slot` becomes its handle and must stay where it is. Then allocate() once.
+    // First every parameter is declared; `slot` becomes its handle and must stay where it is. Then allocate()
+    // once.
     void declare(const std::string& name, std::initializer_list<int64_t> shape, Tensor* slot) {
         CHECK(!values_, "[parameters] %s declared after allocate()", name.c_str());
         names_.push_back(name);

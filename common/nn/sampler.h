@@ -19,13 +19,15 @@ struct Sampler {
         float threshold = -INFINITY;
         if (top_k > 0 && top_k < V) {
             std::vector<float> sorted(logits, logits + V);
-            std::nth_element(sorted.begin(), sorted.begin() + (top_k - 1), sorted.end(), std::greater<float>());
+            std::nth_element(sorted.begin(), sorted.begin() + (top_k - 1), sorted.end(),
+                             std::greater<float>());
             threshold = sorted[size_t(top_k - 1)];
         }
         std::vector<double> cumulative(static_cast<size_t>(V));
         double sum = 0;
         for (int v = 0; v < V; v++) {
-            if (logits[v] >= threshold) sum += std::exp(double(logits[v] - logits[best]) / double(temperature));
+            if (logits[v] >= threshold)
+                sum += std::exp(double(logits[v] - logits[best]) / double(temperature));
             cumulative[size_t(v)] = sum;
         }
         const double draw = double(random.next_uniform()) * sum;

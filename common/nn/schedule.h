@@ -13,6 +13,7 @@ struct CosineSchedule {
         if (step <= warmup) return lr * float(step) / float(warmup);
         if (step >= max_steps) return min_lr;
         const double progress = double(step - warmup) / double(max_steps - warmup);
-        return float(double(min_lr) + 0.5 * (double(lr) - double(min_lr)) * (1.0 + std::cos(M_PI * progress)));
+        return float(double(min_lr) +
+                     0.5 * (double(lr) - double(min_lr)) * (1.0 + std::cos(M_PI * progress)));
     }
 };

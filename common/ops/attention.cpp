@@ -1,4 +1,5 @@
-// attention.cpp - causal multi-head self-attention, forward and backward; the kernels never store a T x T matrix.
+// attention.cpp - causal multi-head self-attention, forward and backward; the kernels never store a T x T
+// matrix.
 #include "ops/ops.h"
 
 struct Attention : Node {
@@ -10,15 +11,18 @@ struct Attention : Node {
         const int64_t B = y.shape[0], T = y.shape[1], HS = y.shape[2] / NH;
         const GradientTarget dqkv = ctx.grad(qkv);
         CHECK(!dqkv.accumulate, "[attention] qkv is used twice; the kernel overwrites dqkv");
-        ctx.work(5.0 * double(B) * double(T) * double(T) * double(NH * HS), "");  // five products over half a square
-        DISPATCH(ctx, attention_backward, dqkv.ptr, ctx.grad_of(y), qkv.ptr(), y.ptr(), lse.ptr(), B, T, NH, HS, mask);
+        ctx.work(5.0 * double(B) * double(T) * double(T) * double(NH * HS),
+                 "");  // five products over half a square
+        DISPATCH(ctx, attention_backward, dqkv.ptr, ctx.grad_of(y), qkv.ptr(), y.ptr(), lse.ptr(), B, T, NH,
+                 HS, mask);
     }
     std::vector<Tensor> inputs() const override { return {qkv, lse}; }
 };
 
 Tensor attention(Context& ctx, const Tensor& qkv, int64_t NH, float p) {
-    CHECK(qkv.ndim == 3 && NH > 0 && qkv.shape[2] % (3 * NH) == 0, "[attention] wants (B,T,3*NH*HS) with NH=%lld, got %s",
-          static_cast<long long>(NH), qkv.shape_text().c_str());
+    CHECK(qkv.ndim == 3 && NH > 0 && qkv.shape[2] % (3 * NH) == 0,
+          "[attention] wants (B,T,3*NH*HS) with NH=%lld, got %s", static_cast<long long>(NH),
+          qkv.shape_text().c_str());
     const int64_t B = qkv.shape[0], T = qkv.shape[1], HS = qkv.shape[2] / (3 * NH);
     const DropoutMask mask = p > 0 && ctx.is_recording ? ctx.next_dropout(p) : DropoutMask{};
     Tensor y = ctx.make("attention", {B, T, NH * HS});

@@ -23,17 +23,19 @@ struct CrossEntropy : Node {
 
     void backward(Context& ctx) override {
         const GradientTarget dlogits = ctx.grad(logits);
-        DISPATCH(ctx, cross_entropy_backward, dlogits.ptr, logits.ptr(), targets.ptr(), logits.rows(), logits.last(),
-                 scale, dlogits.accumulate);
+        DISPATCH(ctx, cross_entropy_backward, dlogits.ptr, logits.ptr(), targets.ptr(), logits.rows(),
+                 logits.last(), scale, dlogits.accumulate);
     }
     std::vector<Tensor> inputs() const override { return {logits, targets}; }
 };
 
-Tensor cross_entropy(Context& ctx, const Tensor& logits, const Tensor& targets, int64_t counted, float loss_scale) {
+Tensor cross_entropy(Context& ctx, const Tensor& logits, const Tensor& targets, int64_t counted,
+                     float loss_scale) {
     check_inputs("cross_entropy", logits, targets, counted);
     Tensor losses = ctx.make("cross_entropy.losses", {logits.rows()});
     Tensor loss = ctx.make("cross_entropy", {1});
-    DISPATCH(ctx, cross_entropy_forward, losses.ptr(), logits.ptr(), targets.ptr(), logits.rows(), logits.last());
+    DISPATCH(ctx, cross_entropy_forward, losses.ptr(), logits.ptr(), targets.ptr(), logits.rows(),
+             logits.last());
     DISPATCH(ctx, mean_loss, loss.ptr(), losses.ptr(), losses.numel(), counted);
     if (auto* node = ctx.record<CrossEntropy>("cross_entropy", loss)) {
         node->logits = logits;
@@ -48,7 +50,8 @@ struct CrossEntropyInplace : Node {
 
     // The forward pass has left dlogits where the logits were: it only changes its name.
     void backward(Context&) override {
-        CHECK(!logits.gradient->is_written, "[cross_entropy_inplace] another op used the logits that it overwrote");
+        CHECK(!logits.gradient->is_written,
+              "[cross_entropy_inplace] another op used the logits that it overwrote");
         *logits.gradient = {logits.memory, true, false};
     }
     std::vector<Tensor> inputs() const override { return {logits, targets}; }

@@ -6,8 +6,8 @@ struct Embedding : Node {
 
     void backward(Context& ctx) override {
         const int64_t B = ids.shape[0], T = ids.shape[1], C = wte.last();
-        DISPATCH(ctx, embedding_backward, ctx.param_grad(wte), ctx.param_grad(wpe), ctx.grad_of(y), ids.ptr(), B, T, C,
-                 wte.shape[0]);
+        DISPATCH(ctx, embedding_backward, ctx.param_grad(wte), ctx.param_grad(wpe), ctx.grad_of(y), ids.ptr(),
+                 B, T, C, wte.shape[0]);
     }
     std::vector<Tensor> inputs() const override { return {ids, wte, wpe}; }
 };

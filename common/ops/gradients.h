@@ -3,10 +3,11 @@
 #include "core/context.h"
 #include "kernels/kernels.h"
 
-// Adds y's gradient to x's. Where x has none yet it takes over y's memory, so the residual stream's gradient is never
-// copied. Call it last in a backward: y's gradient belongs to x afterwards.
+// Adds y's gradient to x's. Where x has none yet it takes over y's memory, so the residual stream's gradient
+// is never copied. Call it last in a backward: y's gradient belongs to x afterwards.
 inline void pass_grad(Context& ctx, const Tensor& y, const Tensor& x) {
-    CHECK(x.gradient && y.gradient && y.gradient->memory, "[%s] cannot pass a gradient on to [%s]", y.name, x.name);
+    CHECK(x.gradient && y.gradient && y.gradient->memory, "[%s] cannot pass a gradient on to [%s]", y.name,
+          x.name);
     if (!x.gradient->is_written && !x.gradient->is_parameter) {
         *x.gradient = {y.gradient->memory, true, false};
         y.gradient->memory = nullptr;

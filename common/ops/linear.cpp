@@ -1,5 +1,5 @@
-// linear.cpp - y = x weight^T + bias, alone and with the residual addition fused onto it; forward and backward.
-// Derivation: chapters/00_char_gpt/README.md, "Linear, backwards".
+// linear.cpp - y = x weight^T + bias, alone and with the residual addition fused onto it; forward and
+// backward. Derivation: chapters/00_char_gpt/README.md, "Linear, backwards".
 #include "ops/gradients.h"
 #include "ops/ops.h"
 
@@ -14,8 +14,8 @@ Sizes linear_sizes(const char* op, const Tensor& x, const Linear& w) {
     const Sizes n = {x.rows(), w.weight.shape[1], w.weight.shape[0]};
     CHECK(x.last() == n.IC, "[%s] x has %lld columns, %s wants %lld", op, static_cast<long long>(x.last()),
           w.weight.name, static_cast<long long>(n.IC));
-    CHECK(w.bias.is_null() || w.bias.numel() == n.OC, "[%s] %s gives %lld columns, %s has %lld", op, w.weight.name,
-          static_cast<long long>(n.OC), w.bias.name, static_cast<long long>(w.bias.numel()));
+    CHECK(w.bias.is_null() || w.bias.numel() == n.OC, "[%s] %s gives %lld columns, %s has %lld", op,
+          w.weight.name, static_cast<long long>(n.OC), w.bias.name, static_cast<long long>(w.bias.numel()));
     return n;
 }
 
@@ -23,14 +23,16 @@ Tensor make_output(Context& ctx, const char* op, const Tensor& x, int64_t OC) {
     return x.ndim == 3 ? ctx.make(op, {x.shape[0], x.shape[1], OC}) : ctx.make(op, {x.rows(), OC});
 }
 
-Pointer bias_ptr(const Linear& w) { return w.bias.is_null() ? Pointer{nullptr, DType::kFloat32} : w.bias.ptr(); }
+Pointer bias_ptr(const Linear& w) {
+    return w.bias.is_null() ? Pointer{nullptr, DType::kFloat32} : w.bias.ptr();
+}
 
 // dweight += dy^T x, dbias += column sums of dy; dx = dy weight.
 void linear_backward(Context& ctx, const Tensor& x, const Linear& w, Pointer dy) {
     const Sizes n = linear_sizes("linear", x, w);
     ctx.work(n.flops(), w.weight.name);
-    DISPATCH(ctx, linear_backward_params, ctx.param_grad(w.weight), ctx.param_grad(w.bias), dy, x.ptr(), n.N, n.IC,
-             n.OC);
+    DISPATCH(ctx, linear_backward_params, ctx.param_grad(w.weight), ctx.param_grad(w.bias), dy, x.ptr(), n.N,
+             n.IC, n.OC);
     const GradientTarget dx = ctx.grad(x);
     ctx.work(n.flops(), w.weight.name);
     DISPATCH(ctx, gemm, dx.ptr, dy, w.weight.ptr(), nullptr, n.N, n.IC, n.OC, false, false, dx.accumulate);
@@ -72,11 +74,11 @@ struct LinearResidual : Node {
 Tensor linear_residual(Context& ctx, const Tensor& x, const Linear& w, const Tensor& residual) {
     const Sizes n = linear_sizes("linear_residual", x, w);
     Tensor y = make_output(ctx, "linear_residual", x, n.OC);
-    CHECK(same_shape(y, residual), "[linear_residual] residual is %s, linear gives %s", residual.shape_text().c_str(),
-          y.shape_text().c_str());
+    CHECK(same_shape(y, residual), "[linear_residual] residual is %s, linear gives %s",
+          residual.shape_text().c_str(), y.shape_text().c_str());
     ctx.work(n.flops(), w.weight.name);
-    DISPATCH(ctx, linear_residual_forward, y.ptr(), x.ptr(), w.weight.ptr(), bias_ptr(w), residual.ptr(), n.N, n.IC,
-             n.OC);
+    DISPATCH(ctx, linear_residual_forward, y.ptr(), x.ptr(), w.weight.ptr(), bias_ptr(w), residual.ptr(), n.N,
+             n.IC, n.OC);
     if (auto* node = ctx.record<LinearResidual>("linear_residual", y)) {
         node->x = x;
         node->w = w;
@@ -94,19 +96,20 @@ struct Mlp : Node {
         const Sizes proj = linear_sizes("mlp", act, c_proj), fc = linear_sizes("mlp", x, c_fc);
         const Pointer dy = ctx.grad_of(y);
         ctx.work(proj.flops(), c_proj.weight.name);
-        DISPATCH(ctx, linear_backward_params, ctx.param_grad(c_proj.weight), ctx.param_grad(c_proj.bias), dy, act.ptr(),
-                 proj.N, proj.IC, proj.OC);
+        DISPATCH(ctx, linear_backward_params, ctx.param_grad(c_proj.weight), ctx.param_grad(c_proj.bias), dy,
+                 act.ptr(), proj.N, proj.IC, proj.OC);
         // act has been read for the last time: dpre is written over it.
         const Pointer dpre = act.ptr();
         ctx.work(proj.flops(), c_proj.weight.name);
-        DISPATCH(ctx, linear_activation_backward, dpre, dy, c_proj.weight.ptr(), pre.ptr(), proj.N, proj.IC, proj.OC,
-                 kind);
+        DISPATCH(ctx, linear_activation_backward, dpre, dy, c_proj.weight.ptr(), pre.ptr(), proj.N, proj.IC,
+                 proj.OC, kind);
         ctx.work(fc.flops(), c_fc.weight.name);
-        DISPATCH(ctx, linear_backward_params, ctx.param_grad(c_fc.weight), ctx.param_grad(c_fc.bias), dpre, x.ptr(),
-                 fc.N, fc.IC, fc.OC);
+        DISPATCH(ctx, linear_backward_params, ctx.param_grad(c_fc.weight), ctx.param_grad(c_fc.bias), dpre,
+                 x.ptr(), fc.N, fc.IC, fc.OC);
         const GradientTarget dx = ctx.grad(x);
         ctx.work(fc.flops(), c_fc.weight.name);
-        DISPATCH(ctx, gemm, dx.ptr, dpre, c_fc.weight.ptr(), nullptr, fc.N, fc.IC, fc.OC, false, false, dx.accumulate);
+        DISPATCH(ctx, gemm, dx.ptr, dpre, c_fc.weight.ptr(), nullptr, fc.N, fc.IC, fc.OC, false, false,
+                 dx.accumulate);
         if (!residual.is_null()) pass_grad(ctx, y, residual);
     }
     std::vector<Tensor> inputs() const override {
@@ -120,14 +123,14 @@ Tensor mlp(Context& ctx, const Tensor& x, const Linear& c_fc, const Linear& c_pr
     Tensor pre = make_output(ctx, "mlp.pre", x, fc.OC);  // (..,4*C)
     Tensor act = make_output(ctx, "mlp.act", x, fc.OC);  // (..,4*C)
     ctx.work(fc.flops(), c_fc.weight.name);
-    DISPATCH(ctx, linear_activation_forward, act.ptr(), pre.ptr(), x.ptr(), c_fc.weight.ptr(), bias_ptr(c_fc), fc.N,
-             fc.IC, fc.OC, kind);
+    DISPATCH(ctx, linear_activation_forward, act.ptr(), pre.ptr(), x.ptr(), c_fc.weight.ptr(), bias_ptr(c_fc),
+             fc.N, fc.IC, fc.OC, kind);
     const Sizes proj = linear_sizes("mlp", act, c_proj);
     Tensor y = make_output(ctx, "mlp", x, proj.OC);  // (..,C)
     ctx.work(proj.flops(), c_proj.weight.name);
     if (residual.is_null()) {
-        DISPATCH(ctx, gemm, y.ptr(), act.ptr(), c_proj.weight.ptr(), bias_ptr(c_proj), proj.N, proj.OC, proj.IC, false,
-                 true, false);
+        DISPATCH(ctx, gemm, y.ptr(), act.ptr(), c_proj.weight.ptr(), bias_ptr(c_proj), proj.N, proj.OC,
+                 proj.IC, false, true, false);
     } else {
         CHECK(same_shape(y, residual), "[mlp] residual is %s, output is %s", residual.shape_text().c_str(),
               y.shape_text().c_str());

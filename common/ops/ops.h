@@ -1,5 +1,6 @@
-// ops.h - the operations that chapters are written in: check shapes, allocate, call the kernel, record the node.
-// Each lives in a file of its own next to its backward. Fused ops say what they are equal to; tests hold them to it.
+// ops.h - the operations that chapters are written in: check shapes, allocate, call the kernel, record the
+// node. Each lives in a file of its own next to its backward. Fused ops say what they are equal to; tests
+// hold them to it.
 // Not here: broadcasting, dtype promotion, moves between devices. Nothing happens that a call does not name.
 #pragma once
 #include "core/context.h"
@@ -33,7 +34,8 @@ Tensor gelu(Context& ctx, const Tensor& x);
 Tensor relu(Context& ctx, const Tensor& x);
 Tensor activation(Context& ctx, const Tensor& x, Activation kind);
 
-// residual + linear(activation(linear(x, c_fc)), c_proj): the whole MLP, fused; residual may be a null Tensor.
+// residual + linear(activation(linear(x, c_fc)), c_proj): the whole MLP, fused; residual may be a null
+// Tensor.
 //                                                                       (..,C), (..,C) -> (..,C)
 Tensor mlp(Context& ctx, const Tensor& x, const Linear& c_fc, const Linear& c_proj, Activation kind,
            const Tensor& residual);

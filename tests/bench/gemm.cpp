@@ -1,7 +1,7 @@
-// gemm.cpp - how fast the matrix multiply is at the shapes of the models in the note, in GFLOP/s and as a share of what
-// the machine can do: of the multiply-adds per second that peak.h measures, at the vector width of this build.
-// Exit code 1 when the shapes with C = 768 together stay below 70 % of that, at any of the numbers of threads.
-// Run: make bench, or build/<...>/bench/gemm --shapes bc --threads 2
+// gemm.cpp - how fast the matrix multiply is at the shapes of the models in the note, in GFLOP/s and as a
+// share of what the machine can do: of the multiply-adds per second that peak.h measures, at the vector width
+// of this build. Exit code 1 when the shapes with C = 768 together stay below 70 % of that, at any of the
+// numbers of threads. Run: make bench, or build/<...>/bench/gemm --shapes bc --threads 2
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
@@ -25,13 +25,13 @@ struct Layer {
 };
 
 const std::vector<Layer> kLayers = {
-    {'a', "qkv", 4096, 128, 384},       {'a', "proj", 4096, 128, 128},      {'a', "fc", 4096, 128, 512},
-    {'a', "fc_proj", 4096, 512, 128},   {'a', "head", 4096, 128, 65},       {'b', "qkv", 4096, 384, 1152},
-    {'b', "proj", 4096, 384, 384},      {'b', "fc", 4096, 384, 1536},       {'b', "fc_proj", 4096, 1536, 384},
-    {'b', "head", 4096, 384, 65},       {'c', "qkv", 2048, 768, 48},        {'c', "proj", 2048, 16, 768},
-    {'c', "fc", 2048, 768, 3072},       {'c', "fc_proj", 2048, 3072, 768},  {'c', "head", 2048, 768, 50257},
-    {'e', "qkv", 2048, 64, 192},        {'e', "proj", 2048, 64, 64},        {'e', "fc", 2048, 64, 256},
-    {'e', "fc_proj", 2048, 256, 64},    {'e', "head", 2048, 64, 65},
+    {'a', "qkv", 4096, 128, 384},     {'a', "proj", 4096, 128, 128},     {'a', "fc", 4096, 128, 512},
+    {'a', "fc_proj", 4096, 512, 128}, {'a', "head", 4096, 128, 65},      {'b', "qkv", 4096, 384, 1152},
+    {'b', "proj", 4096, 384, 384},    {'b', "fc", 4096, 384, 1536},      {'b', "fc_proj", 4096, 1536, 384},
+    {'b', "head", 4096, 384, 65},     {'c', "qkv", 2048, 768, 48},       {'c', "proj", 2048, 16, 768},
+    {'c', "fc", 2048, 768, 3072},     {'c', "fc_proj", 2048, 3072, 768}, {'c', "head", 2048, 768, 50257},
+    {'e', "qkv", 2048, 64, 192},      {'e', "proj", 2048, 64, 64},       {'e', "fc", 2048, 64, 256},
+    {'e', "fc_proj", 2048, 256, 64},  {'e', "head", 2048, 64, 65},
 };
 
 // The three products of a layer in training.
@@ -47,18 +47,22 @@ struct Buffers {
         for (std::vector<float>* x : {&inp, &weight, &out, &bias}) {
             const RandomStream random{1, stream++};
             // note: small numbers, so that hundreds of accumulations stay finite
-            for (size_t i = 0; i < x->size(); i++) (*x)[i] = 0.02f * (uniform_from_word(random.word(i % 4096)) - 0.5f);
+            for (size_t i = 0; i < x->size(); i++)
+                (*x)[i] = 0.02f * (uniform_from_word(random.word(i % 4096)) - 0.5f);
         }
     }
 };
 
 void run_once(const Layer& l, Direction direction, Buffers& x) {
     if (direction == kForward)
-        cpu::gemm(x.out.data(), x.inp.data(), x.weight.data(), x.bias.data(), l.N, l.OC, l.IC, false, true, false, {});
+        cpu::gemm(x.out.data(), x.inp.data(), x.weight.data(), x.bias.data(), l.N, l.OC, l.IC, false, true,
+                  false, {});
     else if (direction == kBackwardInput)
-        cpu::gemm(x.inp.data(), x.out.data(), x.weight.data(), nullptr, l.N, l.IC, l.OC, false, false, false, {});
+        cpu::gemm(x.inp.data(), x.out.data(), x.weight.data(), nullptr, l.N, l.IC, l.OC, false, false, false,
+                  {});
     else
-        cpu::linear_backward_params(x.weight.data(), x.bias.data(), x.out.data(), x.inp.data(), l.N, l.IC, l.OC, {});
+        cpu::linear_backward_params(x.weight.data(), x.bias.data(), x.out.data(), x.inp.data(), l.N, l.IC,
+                                    l.OC, {});
 }
 
 // Seconds of the fastest of the runs that fit into `budget` seconds: at least three.
@@ -81,13 +85,19 @@ int main(int argc, char** argv) {
     std::vector<int> thread_counts = {1, 2};
     double budget = 0.2, bar = 0.70;
     CLI::App app{"Speed of the matrix multiply at the shapes of the models, against the measured peak."};
-    app.add_option("--shapes", models, "models to run: a, b, c, e (see tests/bench/gemm.cpp)")->capture_default_str();
-    app.add_option("--threads", thread_counts, "numbers of threads")->capture_default_str()->check(CLI::Range(1, 64));
-    app.add_option("--seconds", budget, "seconds for each shape")->capture_default_str()->check(CLI::Range(0.0, 60.0));
+    app.add_option("--shapes", models, "models to run: a, b, c, e (see tests/bench/gemm.cpp)")
+        ->capture_default_str();
+    app.add_option("--threads", thread_counts, "numbers of threads")
+        ->capture_default_str()
+        ->check(CLI::Range(1, 64));
+    app.add_option("--seconds", budget, "seconds for each shape")
+        ->capture_default_str()
+        ->check(CLI::Range(0.0, 60.0));
     app.add_option("--bar", bar, "smallest share of the peak for the C=768 shapes")->capture_default_str();
     CLI11_PARSE(app, argc, argv);
 
-    std::printf("vectors of %d floats; GFLOP/s of the fastest run, and its share of the measured peak\n", simd::kWidth);
+    std::printf("vectors of %d floats; GFLOP/s of the fastest run, and its share of the measured peak\n",
+                simd::kWidth);
     std::printf("%-26s %6s %6s %6s", "product", "M", "N", "K");
     for (int threads : thread_counts) std::printf("   %2d thread%s     ", threads, threads > 1 ? "s" : " ");
     std::printf("\n");
@@ -100,8 +110,11 @@ int main(int argc, char** argv) {
         for (Direction direction : {kForward, kBackwardInput, kBackwardParams}) {
             const int64_t M = direction == kBackwardParams ? layer.OC : layer.N;
             const int64_t N = direction == kForward ? layer.OC : layer.IC;
-            const int64_t K = direction == kForward ? layer.IC : direction == kBackwardInput ? layer.OC : layer.N;
-            const std::string name = format("(%c) %s %s", layer.model, layer.name, kDirectionNames[direction]);
+            const int64_t K = direction == kForward         ? layer.IC
+                              : direction == kBackwardInput ? layer.OC
+                                                            : layer.N;
+            const std::string name =
+                format("(%c) %s %s", layer.model, layer.name, kDirectionNames[direction]);
             std::printf("%-26s %6lld %6lld %6lld", name.c_str(), (long long)M, (long long)N, (long long)K);
             for (size_t t = 0; t < thread_counts.size(); t++) {
                 parallel::set_num_threads(thread_counts[t]);
@@ -109,7 +122,8 @@ int main(int argc, char** argv) {
                 const double peak_gflops = peak::gflops(thread_counts[t], 3);
                 const double flops = 2.0 * double(M) * double(N) * double(K);
                 const double seconds = seconds_of_fastest(layer, direction, buffers, budget);
-                std::printf("  %7.1f  %5.1f %%  ", 1e-9 * flops / seconds, 1e-7 * flops / seconds / peak_gflops);
+                std::printf("  %7.1f  %5.1f %%  ", 1e-9 * flops / seconds,
+                            1e-7 * flops / seconds / peak_gflops);
                 std::fflush(stdout);
                 if (layer.model == 'c') {
                     flops_768[t] += flops;
@@ -123,8 +137,8 @@ int main(int argc, char** argv) {
         if (peak_flops_768[t] == 0) continue;
         const double share = flops_768[t] / peak_flops_768[t];
         const bool met = share >= bar;
-        std::printf("C=768 shapes together, %d threads: %.1f %% of the peak, bar %.0f %%: %s\n", thread_counts[t],
-                    100 * share, 100 * bar, met ? "met" : "NOT MET");
+        std::printf("C=768 shapes together, %d threads: %.1f %% of the peak, bar %.0f %%: %s\n",
+                    thread_counts[t], 100 * share, 100 * bar, met ? "met" : "NOT MET");
         all_met = all_met && met;
     }
     return all_met ? 0 : 1;

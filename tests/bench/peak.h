@@ -1,5 +1,5 @@
-// peak.h - what the machine can do, measured: multiply-adds per second in registers, and bytes per second from memory,
-// at a number of threads. A benchmark divides by these.
+// peak.h - what the machine can do, measured: multiply-adds per second in registers, and bytes per second
+// from memory, at a number of threads. A benchmark divides by these.
 // Not here: what the data sheet says. Clocks, neighbours and virtual machines make that a number of no use.
 #pragma once
 #include <algorithm>
@@ -18,8 +18,8 @@ inline double now() {
     return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// Runs work(thread) on `threads` threads that start together; returns the seconds until the last one is done, of the
-// fastest of `repeats`.
+// Runs work(thread) on `threads` threads that start together; returns the seconds until the last one is done,
+// of the fastest of `repeats`.
 inline double seconds_of(int threads, int repeats, const std::function<void(int)>& work) {
     double best = 1e30;
     for (int r = 0; r < repeats; r++) {
@@ -36,15 +36,17 @@ inline double seconds_of(int threads, int repeats, const std::function<void(int)
         for (int t = 1; t < threads; t++) others.emplace_back(run, t);
         run(0);
         for (std::thread& other : others) other.join();
-        best = std::min(best, *std::max_element(end.begin(), end.end()) - *std::min_element(begin.begin(), begin.end()));
+        best = std::min(
+            best, *std::max_element(end.begin(), end.end()) - *std::min_element(begin.begin(), begin.end()));
     }
     return best;
 }
 
-// Multiply-adds on independent registers at the width that this file is compiled for: the ceiling of any matrix
-// multiply. Two floating-point operations each.
+// Multiply-adds on independent registers at the width that this file is compiled for: the ceiling of any
+// matrix multiply. Two floating-point operations each.
 inline double gflops(int threads, int repeats = 5) {
-    constexpr int kSums = 12;  // note: at least latency (4 or 5 cycles) x multiply-adds per cycle (2), with some to spare
+    constexpr int kSums =
+        12;  // note: at least latency (4 or 5 cycles) x multiply-adds per cycle (2), with some to spare
     constexpr int64_t kSteps = 2'000'000;
     std::vector<float> result(threads * 64);  // 256 bytes apart, so that threads share no cache line
     const double seconds = seconds_of(threads, repeats, [&](int t) {

@@ -1,5 +1,5 @@
-// test_model.cpp - the chapter's model as a whole: it can learn a batch by heart, its tape is the backward pass by hand,
-// and threads, micro-batches and a tied head change nothing that they should not.
+// test_model.cpp - the chapter's model as a whole: it can learn a batch by heart, its tape is the backward
+// pass by hand, and threads, micro-batches and a tied head change nothing that they should not.
 // Not here: PyTorch's numbers (tests/golden); each op (tests/ops).
 #include <cmath>
 #include <string>

@@ -1,5 +1,5 @@
-// test_windows.cpp - the order in which training reads the text: every window once per epoch, the last batch kept, and
-// a step's batch a function of the step alone.
+// test_windows.cpp - the order in which training reads the text: every window once per epoch, the last batch
+// kept, and a step's batch a function of the step alone.
 #include <numeric>
 #include <vector>
 

@@ -1,4 +1,5 @@
-// test_arena.cpp - memory of a step: aligned, separate, given back at once, and in debug builds poisoned and stamped.
+// test_arena.cpp - memory of a step: aligned, separate, given back at once, and in debug builds poisoned and
+// stamped.
 #include "core/arena.h"
 
 #include <cmath>

@@ -1,5 +1,6 @@
-// test_context.cpp - making tensors, the guards, the life of a step, stale handles, the watch for non-finite numbers,
-// and the profile. Not here: how gradients gather (tests/ops/test_gradients.cpp).
+// test_context.cpp - making tensors, the guards, the life of a step, stale handles, the watch for non-finite
+// numbers, and the profile.
+// Not here: how gradients gather (tests/ops/test_gradients.cpp).
 #include "core/context.h"
 
 #include <cmath>

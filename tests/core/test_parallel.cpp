@@ -1,4 +1,5 @@
-// test_parallel.cpp - every index runs exactly once, whatever the number of threads, the nesting and the size.
+// test_parallel.cpp - every index runs exactly once, whatever the number of threads, the nesting and the
+// size.
 #include "core/parallel.h"
 
 #include <atomic>

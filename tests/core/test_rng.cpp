@@ -1,4 +1,5 @@
-// test_rng.cpp - Philox against published vectors; uniform, normal and bounded numbers against their definitions.
+// test_rng.cpp - Philox against published vectors; uniform, normal and bounded numbers against their
+// definitions.
 #include "core/rng.h"
 
 #include <algorithm>
@@ -16,8 +17,8 @@ struct KnownAnswer {
     uint32_t expected[4];
 };
 
-// Source: the known-answer file of the Random123 distribution (philox4x32, 10 rounds). The third counter and key are
-// digits of pi.
+// Source: the known-answer file of the Random123 distribution (philox4x32, 10 rounds). The third counter and
+// key are digits of pi.
 const KnownAnswer kKnownAnswers[] = {
     {{0, 0, 0, 0}, {0, 0}, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
     {{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff},
@@ -71,7 +72,8 @@ TEST_CASE("uniform numbers lie in [0, 1) and fill it evenly", "[core][cpu]") {
     constexpr int kDraws = 100000, kBins = 10;
     std::vector<int> bins(kBins, 0);
     for (int i = 0; i < kDraws; i++) bins[size_t(stream.next_uniform() * kBins)]++;
-    // One bin has a standard deviation of sqrt(n p (1 - p)) = 95; five of them are one failure in 1.7 million seeds.
+    // One bin has a standard deviation of sqrt(n p (1 - p)) = 95; five of them are one failure in 1.7 million
+    // seeds.
     for (const int bin : bins) REQUIRE(std::abs(bin - kDraws / kBins) < 5 * 95);
 }
 

@@ -1,4 +1,5 @@
-// test_adamw.cpp - the AdamW kernel against algorithm 2 of Loshchilov and Hutter in double, and the squared norm.
+// test_adamw.cpp - the AdamW kernel against algorithm 2 of Loshchilov and Hutter in double, and the squared
+// norm.
 // Not here: clipping, and which parameters decay (tests/nn/test_adamw.cpp).
 #include <cmath>
 #include <vector>

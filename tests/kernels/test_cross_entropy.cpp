@@ -1,5 +1,5 @@
-// test_cross_entropy.cpp - loss and gradient of softmax cross-entropy against plain double-precision loops, for logits
-// that overflow an exponential, for ignored targets, and in place.
+// test_cross_entropy.cpp - loss and gradient of softmax cross-entropy against plain double-precision loops,
+// for logits that overflow an exponential, for ignored targets, and in place.
 #include <algorithm>
 #include <cmath>
 #include <vector>

@@ -23,31 +23,38 @@ std::vector<float> random_floats(int64_t n, uint64_t stream) {
     return x;
 }
 
-// Rounding of a float sum of K products of numbers below 1: grows like sqrt(K), a factor of some ten above it.
-double tolerance(int64_t K) { return 1e-6 * (4 + std::sqrt(double(K))); }
+// Rounding of a float sum of K products of numbers below 1: grows like sqrt(K), a factor of some ten above
+// it.
+double tolerance(int64_t K) {
+    return 1e-6 * (4 + std::sqrt(double(K)));
+}
 
 struct Sizes {
     int64_t M, N, K;
-    std::string text() const { return format("M=%lld N=%lld K=%lld", (long long)M, (long long)N, (long long)K); }
+    std::string text() const {
+        return format("M=%lld N=%lld K=%lld", (long long)M, (long long)N, (long long)K);
+    }
 };
 
 // 1, odd, below and above a tile and a vector, not multiples of them, more than one block of k and of rows.
 const std::vector<Sizes> kSizes = {
-    {1, 1, 1},    {1, 65, 128},  {2, 3, 5},     {5, 48, 7},     {6, 16, 8},    {7, 17, 9},   {8, 96, 1},    {13, 1, 31},
-    {65, 65, 65}, {64, 192, 64}, {97, 33, 300}, {101, 50, 769}, {16, 768, 33}, {768, 16, 7}, {48, 49, 2049}, {200, 7, 400},
+    {1, 1, 1},     {1, 65, 128}, {2, 3, 5},      {5, 48, 7},    {6, 16, 8},    {7, 17, 9},
+    {8, 96, 1},    {13, 1, 31},  {65, 65, 65},   {64, 192, 64}, {97, 33, 300}, {101, 50, 769},
+    {16, 768, 33}, {768, 16, 7}, {48, 49, 2049}, {200, 7, 400},
 };
 
 // Element (i,j) of a b in double.
-double product_at(const std::vector<float>& a, const std::vector<float>& b, Sizes s, bool trans_a, bool trans_b,
-                  int64_t i, int64_t j) {
+double product_at(const std::vector<float>& a, const std::vector<float>& b, Sizes s, bool trans_a,
+                  bool trans_b, int64_t i, int64_t j) {
     double sum = 0;
     for (int64_t k = 0; k < s.K; k++)
-        sum += double(a[trans_a ? k * s.M + i : i * s.K + k]) * double(b[trans_b ? j * s.K + k : k * s.N + j]);
+        sum +=
+            double(a[trans_a ? k * s.M + i : i * s.K + k]) * double(b[trans_b ? j * s.K + k : k * s.N + j]);
     return sum;
 }
 
-std::vector<double> plain_product(const std::vector<float>& a, const std::vector<float>& b, Sizes s, bool trans_a,
-                                  bool trans_b) {
+std::vector<double> plain_product(const std::vector<float>& a, const std::vector<float>& b, Sizes s,
+                                  bool trans_a, bool trans_b) {
     std::vector<double> c(s.M * s.N);
     for (int64_t i = 0; i < s.M; i++)
         for (int64_t j = 0; j < s.N; j++) c[i * s.N + j] = product_at(a, b, s, trans_a, trans_b, i, j);
@@ -60,14 +67,16 @@ struct Threads {  // for the life of a scope
     int before;
 };
 
-void require_close(const std::string& op, Sizes s, const std::vector<float>& got, const std::vector<double>& want) {
+void require_close(const std::string& op, Sizes s, const std::vector<float>& got,
+                   const std::vector<double>& want) {
     REQUIRE(got.size() == want.size());
     REQUIRE(allclose(op, s.text(), got.data(), want.data(), int64_t(got.size()), 1e-5, tolerance(s.K)) == "");
 }
 
 double activation_of(double x, Activation activation) {
-    return activation == Activation::kGelu ? 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)))
-                                           : std::max(x, 0.0);
+    return activation == Activation::kGelu
+               ? 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)))
+               : std::max(x, 0.0);
 }
 
 double activation_derivative(double x, Activation activation) {
@@ -105,8 +114,10 @@ TEST_CASE("gemm equals plain loops", "[cpu]") {
 }
 
 TEST_CASE("gemm of real sizes, at sampled elements", "[cpu]") {
-    // (M,N,K) of a forward of the (a) and (b) models, of a weight gradient, and one whose b is packed in several chunks
-    const Sizes s = GENERATE(Sizes{4096, 384, 128}, Sizes{1152, 384, 4096}, Sizes{130, 6100, 900}, Sizes{70, 768, 5000});
+    // (M,N,K) of a forward of the (a) and (b) models, of a weight gradient, and one whose b is packed in
+    // several chunks
+    const Sizes s =
+        GENERATE(Sizes{4096, 384, 128}, Sizes{1152, 384, 4096}, Sizes{130, 6100, 900}, Sizes{70, 768, 5000});
     const bool trans_a = s.K == 4096, trans_b = GENERATE(false, true);
     CAPTURE(s.M, s.N, s.K, trans_b);
     Threads two(2);
@@ -131,7 +142,8 @@ TEST_CASE("gemm of nothing", "[cpu]") {
     cpu::gemm(out.data(), nullptr, nullptr, nullptr, 3, 0, 4, false, false, false, {});
     cpu::gemm(out.data(), nullptr, nullptr, nullptr, 2, 3, 0, false, false, true, {});
     REQUIRE(out == std::vector<float>{1, 2, 3, 4, 5, 6});
-    cpu::gemm(out.data(), nullptr, nullptr, bias.data(), 2, 3, 0, false, true, false, {});  // an empty sum is 0
+    cpu::gemm(out.data(), nullptr, nullptr, bias.data(), 2, 3, 0, false, true, false,
+              {});  // an empty sum is 0
     REQUIRE(out == std::vector<float>{7, 8, 9, 7, 8, 9});
 }
 
@@ -151,12 +163,13 @@ TEST_CASE("linear_residual_forward equals plain loops, in place too", "[cpu]") {
     for (int64_t i = 0; i < s.M * s.N; i++) want[i] += double(residual[i]) + bias[i % s.N];
 
     std::vector<float> out(s.M * s.N, NAN);
-    cpu::linear_residual_forward(out.data(), inp.data(), weight.data(), bias.data(), residual.data(), s.M, s.K, s.N, {});
+    cpu::linear_residual_forward(out.data(), inp.data(), weight.data(), bias.data(), residual.data(), s.M,
+                                 s.K, s.N, {});
     require_close("linear_residual_forward", s, out, want);
 
     std::vector<float> in_place = residual;
-    cpu::linear_residual_forward(in_place.data(), inp.data(), weight.data(), bias.data(), in_place.data(), s.M, s.K, s.N,
-                                 {});
+    cpu::linear_residual_forward(in_place.data(), inp.data(), weight.data(), bias.data(), in_place.data(),
+                                 s.M, s.K, s.N, {});
     REQUIRE(in_place == out);
 }
 
@@ -169,8 +182,8 @@ TEST_CASE("linear_activation equals plain loops, and the two steps that it fuses
     const std::vector<float> bias = random_floats(s.N, 3);
 
     std::vector<float> out(s.M * s.N, NAN), pre(s.M * s.N, NAN), unfused(s.M * s.N, NAN);
-    cpu::linear_activation_forward(out.data(), pre.data(), inp.data(), weight.data(), bias.data(), s.M, s.K, s.N,
-                                   activation, {});
+    cpu::linear_activation_forward(out.data(), pre.data(), inp.data(), weight.data(), bias.data(), s.M, s.K,
+                                   s.N, activation, {});
     cpu::gemm(unfused.data(), inp.data(), weight.data(), bias.data(), s.M, s.N, s.K, false, true, false, {});
     REQUIRE(pre == unfused);  // bit for bit
     std::vector<double> want(s.M * s.N);
@@ -194,7 +207,8 @@ TEST_CASE("linear_backward_params adds to both gradients", "[cpu]") {
     Threads two(2);
     const std::vector<float> dout = random_floats(s.K * s.M, 1), inp = random_floats(s.K * s.N, 2);
     std::vector<float> dweight = random_floats(s.M * s.N, 3), dbias = random_floats(s.M, 4);
-    std::vector<double> want = plain_product(dout, inp, s, true, false), dbias_want(dbias.begin(), dbias.end());
+    std::vector<double> want = plain_product(dout, inp, s, true, false),
+                        dbias_want(dbias.begin(), dbias.end());
     for (int64_t i = 0; i < s.M * s.N; i++) want[i] += dweight[i];
     for (int64_t i = 0; i < s.K * s.M; i++) dbias_want[i % s.M] += dout[i];
     std::vector<float> without_dbias = dweight;
@@ -220,7 +234,8 @@ TEST_CASE("products have the same bytes for any number of threads", "[cpu]") {
         cpu::gemm(next(), a.data(), b.data(), nullptr, s.M, s.N, s.K, true, false, true, {});
         cpu::linear_residual_forward(next(), a.data(), b.data(), nullptr, pre.data(), s.M, s.K, s.N, {});
         float* kept = next();
-        cpu::linear_activation_forward(next(), kept, a.data(), b.data(), bias.data(), s.M, s.K, s.N, Activation::kGelu, {});
+        cpu::linear_activation_forward(next(), kept, a.data(), b.data(), bias.data(), s.M, s.K, s.N,
+                                       Activation::kGelu, {});
         float* dbias = all.data() + 6 * s.M * s.N;
         cpu::linear_backward_params(next(), dbias, a.data(), b.data(), s.K, s.N, s.M, {});
         return all;
@@ -234,7 +249,8 @@ TEST_CASE("products have the same bytes for any number of threads", "[cpu]") {
 }
 
 TEST_CASE("small_gemm equals plain loops and stays inside its matrices", "[cpu]") {
-    const int M = GENERATE(1, 5, 6, 8, 13, 64), N = GENERATE(1, 4, 8, 16, 23, 48, 65), K = GENERATE(1, 3, 64, 130);
+    const int M = GENERATE(1, 5, 6, 8, 13, 64), N = GENERATE(1, 4, 8, 16, 23, 48, 65),
+              K = GENERATE(1, 3, 64, 130);
     const bool a_by_rows = GENERATE(true, false), accumulate = GENERATE(true, false);
     CAPTURE(M, N, K, a_by_rows, accumulate);
     const Sizes s{M, N, K};
@@ -244,7 +260,8 @@ TEST_CASE("small_gemm equals plain loops and stays inside its matrices", "[cpu]"
     std::vector<double> want(c.begin(), c.end());
     for (int i = 0; i < M; i++)
         for (int j = 0; j < N; j++)
-            want[i * ldc + j] = product_at(a, b, s, !a_by_rows, false, i, j) + (accumulate ? c[i * ldc + j] : 0.f);
+            want[i * ldc + j] =
+                product_at(a, b, s, !a_by_rows, false, i, j) + (accumulate ? c[i * ldc + j] : 0.f);
     if (a_by_rows)
         cpu::small_gemm<true>(M, N, K, a.data(), K, b.data(), N, c.data(), ldc, accumulate);
     else

@@ -1,4 +1,5 @@
-// test_layernorm.cpp - cpu::layernorm_forward and _backward against the definition in plain double-precision loops.
+// test_layernorm.cpp - cpu::layernorm_forward and _backward against the definition in plain double-precision
+// loops.
 #include <cmath>
 #include <vector>
 

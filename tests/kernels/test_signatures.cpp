@@ -1,7 +1,6 @@
-// test_signatures.cpp - every kernel that signatures.h declares is defined in every namespace of this build: its
-// address is taken here, so a missing one is a link error, and one that this table lacks fails the test.
+// test_signatures.cpp - every kernel that signatures.h declares is defined in every namespace of this build:
+// its address is taken here, so a missing one is a link error, and one that this table lacks fails the test.
 #include <fstream>
-#include <regex>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -62,15 +61,19 @@ const std::vector<Kernel> kKernels = {
     KERNEL(adamw),
 };
 
-// The names that a header of plain functions declares, comments left out.
+// The names that a header of plain functions declares: the word in front of each opening bracket outside
+// comments.
 std::vector<std::string> declared_names(const std::string& source) {
-    std::string code;
-    std::istringstream lines(source);
-    for (std::string line; std::getline(lines, line);) code += line.substr(0, line.find("//")) + "\n";
     std::vector<std::string> names;
-    const std::regex declaration(R"((\w+)\s*\([^()]*\)\s*;)");
-    for (std::sregex_iterator match(code.begin(), code.end(), declaration), end; match != end; ++match)
-        names.push_back((*match)[1]);
+    std::istringstream lines(source);
+    for (std::string line; std::getline(lines, line);) {
+        line = line.substr(0, line.find("//"));
+        for (size_t bracket = line.find('('); bracket != std::string::npos;
+             bracket = line.find('(', bracket + 1)) {
+            const size_t before = line.find_last_of(" *", bracket);
+            names.push_back(line.substr(before + 1, bracket - before - 1));
+        }
+    }
     return names;
 }
 

@@ -1,4 +1,5 @@
-// test_simd.cpp - the vector functions that kernels are built from: exp against libm, sums, ragged ends, transposition.
+// test_simd.cpp - the vector functions that kernels are built from: exp against libm, sums, ragged ends,
+// transposition.
 #include <cmath>
 #include <vector>
 
@@ -19,7 +20,8 @@ __attribute__((noinline)) float exp_of(float x) {
 }  // namespace
 
 TEST_CASE("simd::exp is libm's to a few units in the last place over [-87, 88]", "[cpu]") {
-    // The polynomial is good for 2e-7. Taking n ln 2 away rounds once more where the compiler does not fuse (-O0, -O1).
+    // The polynomial is good for 2e-7. Taking n ln 2 away rounds once more where the compiler does not fuse
+    // (-O0, -O1).
 #if defined(__FMA__) && !defined(GPT_DEBUG)
     constexpr double kTolerance = 5e-7;
 #else

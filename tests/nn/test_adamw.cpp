@@ -1,5 +1,5 @@
-// test_adamw.cpp - the optimiser over a model's parameters: clipping by the global norm, decay of matrices only, and
-// what happens to a gradient that is not finite. The kernel itself: tests/kernels/test_adamw.cpp.
+// test_adamw.cpp - the optimiser over a model's parameters: clipping by the global norm, decay of matrices
+// only, and what happens to a gradient that is not finite. The kernel itself: tests/kernels/test_adamw.cpp.
 #include "nn/adamw.h"
 
 #include <cmath>

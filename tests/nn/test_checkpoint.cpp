@@ -1,4 +1,5 @@
-// test_checkpoint.cpp - a model and its optimiser to a file and back, to the bit; what does not fit is refused by name.
+// test_checkpoint.cpp - a model and its optimiser to a file and back, to the bit; what does not fit is
+// refused by name.
 // Not here: damaged files (tests/io/test_safetensors.cpp).
 #include "nn/checkpoint.h"
 

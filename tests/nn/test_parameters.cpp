@@ -1,4 +1,5 @@
-// test_parameters.cpp - one flat block of weights, one of gradients: where each lies, and that padding stays zero.
+// test_parameters.cpp - one flat block of weights, one of gradients: where each lies, and that padding stays
+// zero.
 #include "nn/parameters.h"
 
 #include <string>

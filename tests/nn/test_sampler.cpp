@@ -1,4 +1,5 @@
-// test_sampler.cpp - which id is drawn: the most likely, one of the k most likely, or each as often as it should be.
+// test_sampler.cpp - which id is drawn: the most likely, one of the k most likely, or each as often as it
+// should be.
 #include "nn/sampler.h"
 
 #include <cmath>

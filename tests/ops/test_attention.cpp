@@ -1,4 +1,5 @@
-// test_attention.cpp - the op attention: finite differences through the tape, with dropout too, and what it refuses.
+// test_attention.cpp - the op attention: finite differences through the tape, with dropout too, and what it
+// refuses.
 #include <vector>
 
 #include "ops/ops.h"

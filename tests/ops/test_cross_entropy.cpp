@@ -1,5 +1,5 @@
-// test_cross_entropy.cpp - the loss as an op: finite differences through the tape, ignored targets, and the in-place
-// form against the plain one.
+// test_cross_entropy.cpp - the loss as an op: finite differences through the tape, ignored targets, and the
+// in-place form against the plain one.
 #include <cmath>
 #include <vector>
 

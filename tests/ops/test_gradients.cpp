@@ -1,5 +1,5 @@
-// test_gradients.cpp - the rules by which gradients gather: the first writer sets and later ones add, parameters always
-// add, a gradient that is only passed on changes hands instead of being copied.
+// test_gradients.cpp - the rules by which gradients gather: the first writer sets and later ones add,
+// parameters always add, a gradient that is only passed on changes hands instead of being copied.
 #include <algorithm>
 #include <cmath>
 #include <vector>

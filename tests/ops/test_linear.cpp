@@ -1,5 +1,5 @@
-// test_linear.cpp - linear, linear_residual and mlp: finite differences through the tape; the fused ops against their
-// parts; what they refuse.
+// test_linear.cpp - linear, linear_residual and mlp: finite differences through the tape; the fused ops
+// against their parts; what they refuse.
 #include <cmath>
 #include <vector>
 
@@ -11,8 +11,8 @@
 
 namespace {
 
-// Fused and in parts, the same products are summed in the same order; only where the bias, the residual and a second
-// gradient enter the sum differs.
+// Fused and in parts, the same products are summed in the same order; only where the bias, the residual and a
+// second gradient enter the sum differs.
 constexpr double kFusedTolerance = 2e-6;
 
 void declare(OpUnderTest& op, Linear& w, const char* weight, const char* bias, int64_t OC, int64_t IC) {
@@ -30,7 +30,8 @@ struct Mlp {
         declare(op, c_proj, "c_proj.weight", "c_proj.bias", C, 4 * C);
         op.allocate();
     }
-    // Finite differences must not step over the kink of ReLU: biases of at least 1, and weights that sum to less.
+    // Finite differences must not step over the kink of ReLU: biases of at least 1, and weights that sum to
+    // less.
     void keep_away_from_zero() {
         float* weight = c_fc.weight.ptr();
         float* bias = c_fc.bias.ptr();

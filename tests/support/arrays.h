@@ -1,5 +1,5 @@
-// arrays.h - what tests of kernels and ops share: random arrays, a number of threads for a scope, and the demand that
-// a computation leaves the same bytes for any number of threads.
+// arrays.h - what tests of kernels and ops share: random arrays, a number of threads for a scope, and the
+// demand that a computation leaves the same bytes for any number of threads.
 // Not here: comparing within a tolerance (allclose.h), finite differences (gradcheck.h).
 #pragma once
 #include <cstdint>

@@ -1,12 +1,12 @@
-// catch.h - the test framework, whichever version of Catch2 the system has: 2 (Debian 12) or 3 (everywhere newer).
-// Tests include this and nothing else of Catch2; they assert with REQUIRE.
+// catch.h - the test framework, whichever version of Catch2 the system has: 2 (Debian 12) or 3 (everywhere
+// newer). Tests include this and nothing else of Catch2; they assert with REQUIRE.
 #pragma once
 #include <string>
 
 #include "core/check.h"
 
-// subtle: Catch2 has a macro CHECK too. Ours is put away while Catch2 is read and is the one that counts afterwards,
-// so that headers with checks in them mean the same in a test as in a program.
+// subtle: Catch2 has a macro CHECK too. Ours is put away while Catch2 is read and is the one that counts
+// afterwards, so that headers with checks in them mean the same in a test as in a program.
 #pragma push_macro("CHECK")
 #undef CHECK
 #if __has_include(<catch2/catch.hpp>)

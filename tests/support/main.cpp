@@ -1,4 +1,5 @@
-// main.cpp - the one main of all test programs. A failed CHECK inside a test fails that test instead of ending the run.
+// main.cpp - the one main of all test programs. A failed CHECK inside a test fails that test instead of
+// ending the run.
 #define CATCH_CONFIG_RUNNER
 #include "tests/support/catch.h"
 #include "tests/support/throwing_failures.h"

@@ -1,5 +1,5 @@
-// op_gradcheck.h - finite differences through the tape: an op's inputs and parameters, and every gradient that
-// ctx.backward leaves in them.
+// op_gradcheck.h - finite differences through the tape: an op's inputs and parameters, and every gradient
+// that ctx.backward leaves in them.
 //     OpUnderTest op({{2, 3, 5}});          // shapes of the inputs; more inputs, more shapes
 //     Linear w;
 //     op.declare(&w.weight, "w", {7, 5});   // parameters, if there are any
@@ -114,7 +114,8 @@ struct OpUnderTest {
         std::vector<std::vector<float>> gradients;  // of the inputs, then of the parameters
     };
 
-    // One forward and backward, from cleared gradients. A loss is its own scalar: weights of one element are 1.
+    // One forward and backward, from cleared gradients. A loss is its own scalar: weights of one element are
+    // 1.
     Run run(const OpFunction& f) {
         allocate();
         params.zero_grad();
@@ -131,7 +132,8 @@ struct OpUnderTest {
         return result;
     }
 
-    // What is differentiated. Recorded too, or dropout would be off; end_step makes the next run draw its masks again.
+    // What is differentiated. Recorded too, or dropout would be off; end_step makes the next run draw its
+    // masks again.
     double forward(const OpFunction& f) {
         Tensor y = f(ctx, make_inputs());
         const double value = y.numel() == 1 ? double(ctx.to_host(y)) : weighted_sum(weights, y.ptr());

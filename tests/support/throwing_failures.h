@@ -1,4 +1,5 @@
-// throwing_failures.h - turns the program's "say what is wrong and stop" into an exception, so that a test can catch it.
+// throwing_failures.h - turns the program's "say what is wrong and stop" into an exception, so that a test
+// can catch it.
 // Not here: Catch2 (fuzz targets and exercises use this too).
 //     ThrowingFailures guard;
 //     REQUIRE_THROWS_AS(read_file("missing"), Failure);
@@ -28,7 +29,8 @@ class ThrowingFailures {
     FailureHandler previous_;
 };
 
-// Runs what must be refused and returns the refusal; a failure of kind kBug with an empty message means "not refused".
+// Runs what must be refused and returns the refusal; a failure of kind kBug with an empty message means "not
+// refused".
 template <class Action>
 Failure failure_of(Action&& action) {
     ThrowingFailures guard;

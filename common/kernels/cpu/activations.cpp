@@ -35,7 +35,8 @@ void cpu::gelu_forward(float* out, const float* inp, int64_t n, Stream) {
     map2(out, inp, inp, n, false, [](Vec x, Vec) { return simd::gelu(x); });
 }
 
-void cpu::gelu_backward(float* dinp, const float* dout, const float* inp, int64_t n, bool accumulate, Stream) {
+void cpu::gelu_backward(float* dinp, const float* dout, const float* inp, int64_t n, bool accumulate,
+                        Stream) {
     map2(dinp, dout, inp, n, accumulate, [](Vec dy, Vec x) { return dy * simd::gelu_derivative(x); });
 }
 
@@ -43,6 +44,7 @@ void cpu::relu_forward(float* out, const float* inp, int64_t n, Stream) {
     map2(out, inp, inp, n, false, [](Vec x, Vec) { return simd::max(Vec{}, x); });  // 0 first: NaN stays
 }
 
-void cpu::relu_backward(float* dinp, const float* dout, const float* inp, int64_t n, bool accumulate, Stream) {
+void cpu::relu_backward(float* dinp, const float* dout, const float* inp, int64_t n, bool accumulate,
+                        Stream) {
     map2(dinp, dout, inp, n, accumulate, [](Vec dy, Vec x) { return x > 0.0f ? dy : Vec{}; });
 }

@@ -29,12 +29,13 @@ void cpu::squared_norm(double* sum, const float* x, int64_t n, Stream) {
     for (double part : range_sums) *sum += part;
 }
 
-void cpu::adamw(float* params, float* m, float* v, const float* grads, int64_t n, float lr, float beta1, float beta2,
-                float eps, float weight_decay, float grad_scale, int64_t step, Stream) {
+void cpu::adamw(float* params, float* m, float* v, const float* grads, int64_t n, float lr, float beta1,
+                float beta2, float eps, float weight_decay, float grad_scale, int64_t step, Stream) {
     // m / (1 - beta1^step) and v / (1 - beta2^step), with the divisions taken out of the loop
     const float correction1 = float(1.0 - std::pow(double(beta1), double(step)));
     const float correction2 = float(1.0 - std::pow(double(beta2), double(step)));
-    const float step_size = lr / correction1, v_scale = 1.0f / std::sqrt(correction2), keep = 1.0f - lr * weight_decay;
+    const float step_size = lr / correction1, v_scale = 1.0f / std::sqrt(correction2),
+                keep = 1.0f - lr * weight_decay;
     parallel_ranges(n, kGrain, [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; i++) {
             const float g = grads[i] * grad_scale;

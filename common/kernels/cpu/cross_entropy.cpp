@@ -14,7 +14,9 @@ using simd::Vec;
 
 constexpr float kMinusInfinity = -3.0e38f;  // finite: inf - inf would be NaN in a row of equal infinities
 
-int64_t rows_per_task(int64_t V) { return V >= 4096 ? 4 : 64; }
+int64_t rows_per_task(int64_t V) {
+    return V >= 4096 ? 4 : 64;
+}
 
 GPT_INLINE Vec load_row_end(const float* p, int n) {
     const Vec x = simd::load_first(p, n);
@@ -25,7 +27,8 @@ struct RowSums {
     float maximum, sum;  // of the logits; of exp(logit - maximum)
 };
 
-// exponentials: where exp(logit - maximum) is written, or null when only the sum is wanted; may be the row itself.
+// exponentials: where exp(logit - maximum) is written, or null when only the sum is wanted; may be the row
+// itself.
 RowSums softmax_sums(float* exponentials, const float* row, int64_t V) {
     Vec best = simd::broadcast(kMinusInfinity);
     int64_t j = 0;
@@ -50,16 +53,20 @@ RowSums softmax_sums(float* exponentials, const float* row, int64_t V) {
 }
 
 void check_target([[maybe_unused]] int target, [[maybe_unused]] int64_t V) {
-    DCHECK(target == kIgnore || (target >= 0 && target < V), "[cross_entropy] target %d is outside [0,%lld)", target,
-           static_cast<long long>(V));
+    DCHECK(target == kIgnore || (target >= 0 && target < V), "[cross_entropy] target %d is outside [0,%lld)",
+           target, static_cast<long long>(V));
 }
 
-// -log softmax(row)[target] = log(sum) + (maximum - row[target]); without the brackets large logits would round log(sum)
-float row_loss(const RowSums& s, float target_logit) { return std::log(s.sum) + (s.maximum - target_logit); }
+// -log softmax(row)[target] = log(sum) + (maximum - row[target]).
+// subtle: without the brackets large logits would round log(sum)
+float row_loss(const RowSums& s, float target_logit) {
+    return std::log(s.sum) + (s.maximum - target_logit);
+}
 
 }  // namespace
 
-void cpu::cross_entropy_forward(float* losses, const float* logits, const int* targets, int64_t N, int64_t V, Stream) {
+void cpu::cross_entropy_forward(float* losses, const float* logits, const int* targets, int64_t N, int64_t V,
+                                Stream) {
     parallel_ranges(N, rows_per_task(V), [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; i++) {
             check_target(targets[i], V);
@@ -70,8 +77,8 @@ void cpu::cross_entropy_forward(float* losses, const float* logits, const int* t
     });
 }
 
-void cpu::cross_entropy_backward(float* dlogits, const float* logits, const int* targets, int64_t N, int64_t V,
-                                 float scale, bool accumulate, Stream) {
+void cpu::cross_entropy_backward(float* dlogits, const float* logits, const int* targets, int64_t N,
+                                 int64_t V, float scale, bool accumulate, Stream) {
     parallel_ranges(N, rows_per_task(V), [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; i++) {
             float* d = dlogits + i * V;
@@ -82,14 +89,15 @@ void cpu::cross_entropy_backward(float* dlogits, const float* logits, const int*
             }
             const RowSums s = softmax_sums(accumulate ? nullptr : d, row, V);
             const float k = scale / s.sum;
-            for (int64_t j = 0; j < V; j++) d[j] = accumulate ? d[j] + k * std::exp(row[j] - s.maximum) : k * d[j];
+            for (int64_t j = 0; j < V; j++)
+                d[j] = accumulate ? d[j] + k * std::exp(row[j] - s.maximum) : k * d[j];
             d[targets[i]] -= scale;
         }
     });
 }
 
-void cpu::cross_entropy_forward_backward(float* losses, float* logits, const int* targets, int64_t N, int64_t V,
-                                         float scale, Stream) {
+void cpu::cross_entropy_forward_backward(float* losses, float* logits, const int* targets, int64_t N,
+                                         int64_t V, float scale, Stream) {
     parallel_ranges(N, rows_per_task(V), [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; i++) {
             float* row = logits + i * V;

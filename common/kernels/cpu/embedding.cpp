@@ -5,8 +5,8 @@
 #include "core/parallel.h"
 #include "kernels/kernels.h"
 
-void cpu::embedding_forward(float* out, const int* ids, const float* wte, const float* wpe, int64_t B, int64_t T,
-                            int64_t C, [[maybe_unused]] int64_t V, Stream) {
+void cpu::embedding_forward(float* out, const int* ids, const float* wte, const float* wpe, int64_t B,
+                            int64_t T, int64_t C, [[maybe_unused]] int64_t V, Stream) {
     parallel_ranges(B * T, 64, [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; i++) {
             DCHECK(ids[i] >= 0 && ids[i] < V, "[embedding] id %d of row %lld is outside [0,%lld)", ids[i],
@@ -18,9 +18,10 @@ void cpu::embedding_forward(float* out, const int* ids, const float* wte, const 
     });
 }
 
-// Tasks are ranges of columns, not of rows: two rows with the same id write to the same place, and must do so in order.
-void cpu::embedding_backward(float* dwte, float* dwpe, const float* dout, const int* ids, int64_t B, int64_t T,
-                             int64_t C, int64_t, Stream) {
+// Tasks are ranges of columns, not of rows: two rows with the same id write to the same place, and must do so
+// in order.
+void cpu::embedding_backward(float* dwte, float* dwpe, const float* dout, const int* ids, int64_t B,
+                             int64_t T, int64_t C, int64_t, Stream) {
     parallel_ranges(C, 16, [&](int64_t begin, int64_t end) {
         for (int64_t i = 0; i < B * T; i++) {
             float* token = dwte + ids[i] * C;

@@ -1,4 +1,5 @@
-// gemm.cpp - the kernels that multiply matrices: what is multiplied with what, and what happens to a finished tile.
+// gemm.cpp - the kernels that multiply matrices: what is multiplied with what, and what happens to a finished
+// tile.
 // Not here: how it is made fast (gemm.h).
 #include "kernels/cpu/gemm.h"
 
@@ -33,7 +34,8 @@ struct ApplyActivation {
     void prefetch(int64_t row, int64_t column, int rows, int columns) const {
         cpu::prefetch_tile(out + row * ld + column, ld, rows, columns);
     }
-    __attribute__((noinline)) void operator()(float* pre, int64_t row, int64_t column, int rows, int columns) const {
+    __attribute__((noinline)) void operator()(float* pre, int64_t row, int64_t column, int rows,
+                                              int columns) const {
         for (int i = 0; i < rows; i++)
             for_each_vec(columns, [&](int j, int lanes) {
                 const Vec x = load_lanes(pre + i * ld + j, lanes);
@@ -52,7 +54,8 @@ struct ApplyActivationGradient {
     void prefetch(int64_t row, int64_t column, int rows, int columns) const {
         cpu::prefetch_tile(pre + row * ld + column, ld, rows, columns);
     }
-    __attribute__((noinline)) void operator()(float* dpre, int64_t row, int64_t column, int rows, int columns) const {
+    __attribute__((noinline)) void operator()(float* dpre, int64_t row, int64_t column, int rows,
+                                              int columns) const {
         for (int i = 0; i < rows; i++)
             for_each_vec(columns, [&](int j, int lanes) {
                 const Vec x = load_lanes(pre + (row + i) * ld + column + j, lanes);
@@ -65,8 +68,8 @@ struct ApplyActivationGradient {
 };
 
 // out = inp weight^T: rows of inp times rows of weight.
-cpu::Product linear_product(float* out, const float* inp, const float* weight, const float* bias, int64_t N, int64_t IC,
-                            int64_t OC) {
+cpu::Product linear_product(float* out, const float* inp, const float* weight, const float* bias, int64_t N,
+                            int64_t IC, int64_t OC) {
     cpu::Product p{N, OC, IC, inp, IC, true, weight, IC, false, out};
     p.bias = bias;
     return p;
@@ -90,8 +93,9 @@ void cpu::linear_residual_forward(float* out, const float* inp, const float* wei
     multiply(p);
 }
 
-void cpu::linear_activation_forward(float* out, float* pre, const float* inp, const float* weight, const float* bias,
-                                    int64_t N, int64_t IC, int64_t OC, Activation activation, Stream) {
+void cpu::linear_activation_forward(float* out, float* pre, const float* inp, const float* weight,
+                                    const float* bias, int64_t N, int64_t IC, int64_t OC,
+                                    Activation activation, Stream) {
     const Product p = linear_product(pre, inp, weight, bias, N, IC, OC);
     if (activation == Activation::kGelu)
         multiply(p, ApplyActivation<Activation::kGelu>{out, OC});
@@ -99,8 +103,8 @@ void cpu::linear_activation_forward(float* out, float* pre, const float* inp, co
         multiply(p, ApplyActivation<Activation::kRelu>{out, OC});
 }
 
-void cpu::linear_activation_backward(float* dpre, const float* dout, const float* weight, const float* pre, int64_t N,
-                                     int64_t IC, int64_t OC, Activation activation, Stream) {
+void cpu::linear_activation_backward(float* dpre, const float* dout, const float* weight, const float* pre,
+                                     int64_t N, int64_t IC, int64_t OC, Activation activation, Stream) {
     const Product p{N, IC, OC, dout, OC, true, weight, IC, true, dpre};
     if (activation == Activation::kGelu)
         multiply(p, ApplyActivationGradient<Activation::kGelu>{pre, IC});

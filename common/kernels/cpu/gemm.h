@@ -1,8 +1,9 @@
-// gemm.h - matrix multiply on the CPU: the micro-kernel, small_gemm for matrices that are already in the cache, and
-// multiply, which cuts a large product into pieces that are.
-// Not here: the kernels themselves (gemm.cpp), which say what is multiplied and what happens to a finished tile.
-// Source: Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication"; the names a, b, c, "panel"
-// and "micro-kernel" are theirs.
+// gemm.h - matrix multiply on the CPU: the micro-kernel, small_gemm for matrices that are already in the
+// cache, and multiply, which cuts a large product into pieces that are.
+// Not here: the kernels themselves (gemm.cpp), which say what is multiplied and what happens to a finished
+// tile.
+// Source: Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication"; the names a, b, c,
+// "panel" and "micro-kernel" are theirs.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -15,10 +16,10 @@
 
 namespace cpu {
 
-// ---- the micro-kernel -----------------------------------------------------------------------------------------------
+// ---- the micro-kernel -------------------------------------------------------------------------------------
 
-// A tile of c is kTileRows x kTileVecs vectors: all its sums stay in registers while k runs. Each step of k reads
-// kTileVecs vectors of b and kTileRows single numbers of a, and multiplies all with all.
+// A tile of c is kTileRows x kTileVecs vectors: all its sums stay in registers while k runs. Each step of k
+// reads kTileVecs vectors of b and kTileRows single numbers of a, and multiplies all with all.
 #if defined(__AVX512F__) || defined(__aarch64__)  // 32 registers: 24 sums, 3 of b, the rest for a
 constexpr int kTileRows = 8, kTileVecs = 3;
 #else  // 16 registers: 12 sums, 2 of b, one or two for a
@@ -44,11 +45,11 @@ GPT_INLINE void multiply_tile(simd::Vec (&sums)[R][V], int K, const float* a, in
     }
 }
 
-// c = start + bias + sums, where start and bias may be nullptr and start may be c. Only the first `columns` of the
-// tile's V * kWidth exist.
+// c = start + bias + sums, where start and bias may be nullptr and start may be c. Only the first `columns`
+// of the tile's V * kWidth exist.
 template <int R, int V>
-GPT_INLINE void store_tile(simd::Vec (&sums)[R][V], float* c, int64_t ldc, const float* start, int64_t ld_start,
-                           const float* bias, int columns) {
+GPT_INLINE void store_tile(simd::Vec (&sums)[R][V], float* c, int64_t ldc, const float* start,
+                           int64_t ld_start, const float* bias, int columns) {
     using simd::kWidth;
     if (columns == V * kWidth) {
         if (bias) {
@@ -90,7 +91,7 @@ GPT_INLINE void with_constant(int n, F&& f) {
     f(std::integral_constant<int, Max>{});
 }
 
-// ---- small products -------------------------------------------------------------------------------------------------
+// ---- small products ---------------------------------------------------------------------------------------
 
 // V vectors of columns of c, of which `columns` exist, for all rows.
 template <bool a_by_rows, int V>
@@ -111,16 +112,18 @@ GPT_INLINE void small_gemm_columns(int M, int columns, int K, const float* a, in
 //   a  element (i,k) is a[i*lda + k] when a_by_rows, else a[k*lda + i]
 // Fast when N is a multiple of kWidth; any size is right, and nothing outside the matrices is touched.
 template <bool a_by_rows>
-void small_gemm(int M, int N, int K, const float* a, int64_t lda, const float* b, int64_t ldb, float* c, int64_t ldc,
-                bool accumulate) {
+void small_gemm(int M, int N, int K, const float* a, int64_t lda, const float* b, int64_t ldb, float* c,
+                int64_t ldc, bool accumulate) {
     using simd::kWidth;
     int j = 0;
     for (; j + kTileVecs * kWidth <= N; j += kTileVecs * kWidth)
-        small_gemm_columns<a_by_rows, kTileVecs>(M, kTileVecs * kWidth, K, a, lda, b + j, ldb, c + j, ldc, accumulate);
+        small_gemm_columns<a_by_rows, kTileVecs>(M, kTileVecs * kWidth, K, a, lda, b + j, ldb, c + j, ldc,
+                                                 accumulate);
     if (N - j >= kWidth) {
         const int vecs = (N - j) / kWidth;
         with_constant<kTileVecs - 1>(vecs, [&](auto V) {
-            small_gemm_columns<a_by_rows, V()>(M, V() * kWidth, K, a, lda, b + j, ldb, c + j, ldc, accumulate);
+            small_gemm_columns<a_by_rows, V()>(M, V() * kWidth, K, a, lda, b + j, ldb, c + j, ldc,
+                                               accumulate);
         });
         j += vecs * kWidth;
     }
@@ -132,22 +135,23 @@ void small_gemm(int M, int N, int K, const float* a, int64_t lda, const float* b
         const int rows = std::min(kRows, K - k);
         for (int p = 0; p < rows; p++)
             simd::store(padded + p * kWidth, simd::load_first(b + (k + p) * ldb + j, N - j));
-        small_gemm_columns<a_by_rows, 1>(M, N - j, rows, a_by_rows ? a + k : a + k * lda, lda, padded, kWidth, c + j,
-                                         ldc, accumulate || k > 0);
+        small_gemm_columns<a_by_rows, 1>(M, N - j, rows, a_by_rows ? a + k : a + k * lda, lda, padded, kWidth,
+                                         c + j, ldc, accumulate || k > 0);
     }
 }
 
-// ---- packing --------------------------------------------------------------------------------------------------------
+// ---- packing ----------------------------------------------------------------------------------------------
 
-// b is packed in panels of up to kTileVecs vectors of columns, row after row, so that the micro-kernel reads a panel
-// from front to back. Missing columns are zeros.
+// b is packed in panels of up to kTileVecs vectors of columns, row after row, so that the micro-kernel reads
+// a panel from front to back. Missing columns are zeros.
 
 // Rows of b that are contiguous in memory, element b[k,j] at b[k*ldb + j], into a panel of `vecs` vectors.
 inline void pack_b_rows(float* panel, const float* b, int64_t ldb, int rows, int columns, int vecs) {
     using simd::kWidth;
     for (int k = 0; k < rows; k++, b += ldb)
         for (int j = 0; j < vecs * kWidth; j += kWidth, panel += kWidth)
-            simd::store(panel, columns - j >= kWidth ? simd::load(b + j) : simd::load_first(b + j, columns - j));
+            simd::store(panel,
+                        columns - j >= kWidth ? simd::load(b + j) : simd::load_first(b + j, columns - j));
 }
 
 // The same from columns of b that are contiguous in memory, element b[k,j] at b[j*ldb + k].
@@ -170,26 +174,29 @@ inline void pack_b_columns(float* panel, const float* b, int64_t ldb, int rows, 
 }
 
 // Floats between two packed panels of a: one vector more than they hold, since copies write whole vectors.
-inline int64_t a_panel_stride(int K) { return int64_t(K) * kTileRows + simd::kWidth; }
+inline int64_t a_panel_stride(int K) {
+    return int64_t(K) * kTileRows + simd::kWidth;
+}
 
-// Rows [0, rows) of a, given as columns (element a[i,k] at a[k*lda + i]), in panels of kTileRows: panel[k*kTileRows + i].
-// Adds every row's sum over k to row_sums unless that is nullptr.
+// Rows [0, rows) of a, given as columns (element a[i,k] at a[k*lda + i]), in panels of kTileRows:
+// panel[k*kTileRows + i]. Adds every row's sum over k to row_sums unless that is nullptr.
 inline void pack_a_panels(float* panels, const float* a, int64_t lda, int K, int rows, float* row_sums) {
     using simd::kWidth;
     constexpr int kVecs = (kTileRows + kWidth - 1) / kWidth;  // of a copy
-    constexpr int kStrip = 8;  // rows of memory that are read side by side
+    constexpr int kStrip = 8;                                 // rows of memory that are read side by side
     for (int k = 0; k < K; k += kStrip, a += kStrip * lda) {
         const int strip = std::min(kStrip, K - k);
         for (int r = 0; r < std::min(kStrip, K - k - kStrip); r++)
             for (int i = 0; i < rows; i += 16) __builtin_prefetch(a + (kStrip + r) * lda + i);
         float* panel = panels + int64_t(k) * kTileRows;
         for (int i = 0; i < rows; i += kTileRows, panel += a_panel_stride(K)) {
-            // subtle: where whole vectors are copied, the end of one lies in the place of the next k, which is written
-            // after it
+            // subtle: where whole vectors are copied, the end of one lies in the place of the next k, which
+            // is written after it
             if (i + kVecs * kWidth <= rows)
                 for (int r = 0; r < strip; r++)
                     for (int v = 0; v < kVecs; v++)
-                        simd::store(panel + r * kTileRows + v * kWidth, simd::load(a + r * lda + i + v * kWidth));
+                        simd::store(panel + r * kTileRows + v * kWidth,
+                                    simd::load(a + r * lda + i + v * kWidth));
             else
                 for (int r = 0; r < strip; r++)
                     for (int j = 0; j < std::min(kTileRows, rows - i); j++)
@@ -230,7 +237,17 @@ class Scratch {
     int64_t capacity_ = 0;
 };
 
-// ---- the loops around the micro-kernel ------------------------------------------------------------------------------
+// subtle: functions, so that all instances of the templates below share one buffer of each kind in a thread.
+inline float* packed_a_memory(int64_t floats) {
+    static thread_local Scratch scratch;
+    return scratch.get(floats);
+}
+inline float* packed_b_memory(int64_t floats) {
+    static thread_local Scratch scratch;
+    return scratch.get(floats);
+}
+
+// ---- the loops around the micro-kernel --------------------------------------------------------------------
 
 // What to multiply: c = start + bias + a b.
 struct Product {
@@ -247,21 +264,25 @@ struct Product {
     float* row_sums = nullptr;     // (M), += the sums of a's rows over k; only where a is given by columns
 };
 
-// An epilogue is called on each tile of c when its sums are complete, while the tile is in the cache; its prefetch
-// is called shortly before, to ask for the tile's other operands.
+// An epilogue is called on each tile of c when its sums are complete, while the tile is in the cache; its
+// prefetch is called shortly before, to ask for the tile's other operands.
 struct NoEpilogue {
     void prefetch(int64_t, int64_t, int, int) const {}
     void operator()(float*, int64_t, int64_t, int, int) const {}
 };
 
-inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+inline int64_t ceil_div(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
+}
 
-// Columns cut into panels of kTileVecs vectors. The rest makes one narrower panel, except that two panels of two
-// vectors are better than three and one: a single vector has too few sums to hide the latency of a multiply-add.
+// Columns cut into panels of kTileVecs vectors. The rest makes one narrower panel, except that two panels of
+// two vectors are better than three and one: a single vector has too few sums to hide the latency of a
+// multiply-add.
 struct Panels {
     int64_t columns, vecs, full, count;
 
-    explicit Panels(int64_t columns) : columns(columns), vecs(ceil_div(columns, simd::kWidth)), full(vecs / kTileVecs) {
+    explicit Panels(int64_t columns)
+        : columns(columns), vecs(ceil_div(columns, simd::kWidth)), full(vecs / kTileVecs) {
         if (kTileVecs == 3 && vecs % 3 == 1 && full > 0) full--;
         count = full + ceil_div(vecs - full * kTileVecs, 2);
     }
@@ -300,29 +321,34 @@ inline void prefetch_tile(const float* tile, int64_t ld, int rows, int columns) 
         for (int j = 0; j < columns; j += 16) __builtin_prefetch(tile + i * ld + j, 1);
 }
 
-// The order of the sums of an element: blocks of k whose length depends on K alone.
+// The sum of an element is taken in blocks of k, whose length depends on K alone.
 constexpr int kBlockK = 384;
-// Rows of a that stay in the L2 cache while the panels of b pass by; a panel stays in the L1 cache while they do.
+// Rows of a that stay in the L2 cache while the panels of b pass by; a panel stays in the L1 cache while they
+// do.
 constexpr int kBlockRows = 192;
-// Packed b, which should stay in the L3 cache: 10 MiB.
-constexpr int64_t kChunkFloats = int64_t(5) << 19;
+// Floats of packed b (4 MiB), small enough that they are still in the L3 cache when they are used, and the
+// fewest columns of it: with fewer, a would be read and packed too often.
+constexpr int64_t kChunkFloats = 1 << 20, kChunkColumns = 768;
 
-// How c is cut into tasks: `rows` x `columns` of them, each of at most `tiles` tiles of rows and `panels` panels. It may
-// depend on the number of threads, since it changes no sum.
+// How c is cut into tasks: `rows` x `columns` of them, each of at most `tiles` tiles of rows and `panels`
+// panels. It may depend on the number of threads, since it changes no sum.
 struct Grid {
     int64_t rows = 1, columns = 1, tiles, panels;
 
     Grid(int64_t all_tiles, int64_t all_panels, bool a_by_rows) : tiles(all_tiles), panels(all_panels) {
-        const int64_t threads = parallel::num_threads(), fewest_rows = ceil_div(all_tiles * kTileRows, kBlockRows);
-        // note: in units of one tile times one panel. To bring a panel into the L1 cache costs about 0.7 of that, to
-        // pack a tile of a about 2.
+        const int64_t threads = parallel::num_threads(),
+                      fewest_rows = ceil_div(all_tiles * kTileRows, kBlockRows);
+        // note: in units of one tile times one panel. To bring a panel into the L1 cache costs about 0.7 of
+        // that, to pack a tile of a about 2.
         const double load = 0.7, pack = a_by_rows ? 0 : 2;
         double best = 1e300;
         for (int64_t c = 1; c <= std::min(threads, all_panels); c *= 2)
             for (int64_t r = fewest_rows; r <= std::min(fewest_rows + 2 * threads, all_tiles); r++) {
                 const int64_t t = ceil_div(all_tiles, r), p = ceil_div(all_panels, c);
-                const int64_t tasks_of_a_thread = ceil_div(ceil_div(all_tiles, t) * ceil_div(all_panels, p), threads);
-                const double time = double(tasks_of_a_thread) * ((double(t) + load) * double(p) + pack * double(t));
+                const int64_t tasks_of_a_thread =
+                    ceil_div(ceil_div(all_tiles, t) * ceil_div(all_panels, p), threads);
+                const double time =
+                    double(tasks_of_a_thread) * ((double(t) + load) * double(p) + pack * double(t));
                 if (time >= best) continue;
                 best = time, tiles = t, panels = p;
             }
@@ -345,16 +371,15 @@ struct BlockedProduct {
         block_k = ceil_div(ceil_div(K, ceil_div(K, kBlockK)), 8) * 8;
         chunk_k = K, chunk_n = p.N;
         if (K * p.N > kChunkFloats) {
-            chunk_n = std::min<int64_t>(p.N, std::max<int64_t>(3072, kChunkFloats / K / 48 * 48));
-            chunk_k = std::min<int64_t>(K, kChunkFloats / chunk_n / block_k * block_k);
+            chunk_n = std::min(p.N, std::max(kChunkColumns, kChunkFloats / K / 48 * 48));  // 48: whole panels
+            chunk_k = std::min(K, std::max<int64_t>(1, kChunkFloats / chunk_n / block_k) * block_k);
         }
     }
 
     void run() const {
-        static thread_local Scratch scratch;
         for (int64_t column0 = 0; column0 < p.N; column0 += chunk_n) {
             const Panels panels(std::min(chunk_n, p.N - column0));
-            float* packed_b = scratch.get(panels.vecs * simd::kWidth * chunk_k);
+            float* packed_b = packed_b_memory(panels.vecs * simd::kWidth * chunk_k);
             for (int64_t k0 = 0; k0 == 0 || k0 < p.K; k0 += chunk_k) {
                 const int64_t k1 = std::min(p.K, k0 + chunk_k);
                 pack_chunk(packed_b, panels, column0, k0, k1);
@@ -373,14 +398,16 @@ struct BlockedProduct {
     int depth(int64_t k, int64_t k1) const { return int(std::min(block_k, k1 - k)); }
 
     // Where a panel of the block that begins at k is, in the packed chunk of b that holds [k0, k1).
-    float* panel_of(float* packed_b, const Panels& panels, int64_t k0, int64_t k1, int64_t k, int64_t panel) const {
+    float* panel_of(float* packed_b, const Panels& panels, int64_t k0, int64_t k1, int64_t k,
+                    int64_t panel) const {
         return packed_b + (k - k0) * panels.vecs * simd::kWidth + panels.first_column(panel) * depth(k, k1);
     }
 
     void pack_chunk(float* packed_b, const Panels& panels, int64_t column0, int64_t k0, int64_t k1) const {
         const auto pack = [&](int64_t panel, int64_t k, int rows) {
             const int64_t block = k - (k - k0) % block_k, column = column0 + panels.first_column(panel);
-            float* to = panel_of(packed_b, panels, k0, k1, block, panel) + (k - block) * panels.vecs_of(panel) * simd::kWidth;
+            float* to = panel_of(packed_b, panels, k0, k1, block, panel) +
+                        (k - block) * panels.vecs_of(panel) * simd::kWidth;
             const int columns = panels.columns_of(panel), vecs = panels.vecs_of(panel);
             if (p.b_by_rows)
                 pack_b_rows(to, p.b + k * p.ldb + column, p.ldb, rows, columns, vecs);
@@ -389,7 +416,7 @@ struct BlockedProduct {
         };
         // note: a task reads memory in its order: some rows through all panels, or the columns of one panel
         constexpr int64_t kStrip = 8;
-        const bool is_small = (k1 - k0) * panels.columns < (1 << 14);
+        const bool is_small = (k1 - k0) * panels.columns <= (1 << 14);
         const int64_t tasks = p.b_by_rows ? ceil_div(k1 - k0, kStrip) : panels.count;
         const auto task = [&](int64_t t) {
             if (p.b_by_rows) {
@@ -407,28 +434,28 @@ struct BlockedProduct {
     }
 
     // Rows [row0, row0 + rows) of c x the panels [panel0, panel1).
-    void multiply_task(float* packed_b, const Panels& panels, int64_t column0, int64_t k0, int64_t k1, int64_t row0,
-                       int rows, int64_t panel0, int64_t panel1) const {
-        static thread_local Scratch scratch;
+    void multiply_task(float* packed_b, const Panels& panels, int64_t column0, int64_t k0, int64_t k1,
+                       int64_t row0, int rows, int64_t panel0, int64_t panel1) const {
         for (int64_t k = k0; k == k0 || k < k1; k += block_k) {
             const int K = depth(k, k1);
-            const float* a = p.a + row0 * p.lda + k;
+            const float* a = p.a + (p.a_by_rows ? row0 * p.lda + k : k * p.lda + row0);
             int64_t lda = p.lda, tile_step = kTileRows * p.lda;
             if (!p.a_by_rows) {
-                float* packed_a = scratch.get(ceil_div(rows, kTileRows) * a_panel_stride(K));
-                pack_a_panels(packed_a, p.a + k * p.lda + row0, p.lda, K, rows,
-                              p.row_sums && column0 == 0 && panel0 == 0 ? p.row_sums + row0 : nullptr);
+                float* packed_a = packed_a_memory(ceil_div(rows, kTileRows) * a_panel_stride(K));
+                const bool sums_are_mine = p.row_sums && column0 == 0 && panel0 == 0;
+                pack_a_panels(packed_a, a, p.lda, K, rows, sums_are_mine ? p.row_sums + row0 : nullptr);
                 a = packed_a, lda = kTileRows, tile_step = a_panel_stride(K);
             }
             for (int64_t panel = panel0; panel < panel1; panel++)
-                multiply_panel(a, lda, tile_step, panel_of(packed_b, panels, k0, k1, k, panel), k, K, row0, rows,
-                               column0 + panels.first_column(panel), panels.columns_of(panel), panels.vecs_of(panel));
+                multiply_panel(a, lda, tile_step, panel_of(packed_b, panels, k0, k1, k, panel), k, K, row0,
+                               rows, column0 + panels.first_column(panel), panels.columns_of(panel),
+                               panels.vecs_of(panel));
         }
     }
 
     // The tiles of one panel of b and `rows` rows of a, for K steps from k on.
-    void multiply_panel(const float* a, int64_t lda, int64_t tile_step, const float* b_panel, int64_t k, int K,
-                        int64_t row0, int rows, int64_t column, int columns, int vecs) const {
+    void multiply_panel(const float* a, int64_t lda, int64_t tile_step, const float* b_panel, int64_t k,
+                        int K, int64_t row0, int rows, int64_t column, int columns, int vecs) const {
         const float* start = k == 0 ? p.start : p.c;
         const float* bias = k == 0 && p.bias ? p.bias + column : nullptr;
         const bool is_last = k + K >= p.K;
@@ -446,8 +473,9 @@ struct BlockedProduct {
     }
 };
 
-// A few rows of a times columns of b that are contiguous: packing b would cost more than the product. Every element is
-// one dot product, read from memory once: how fast that is decides how fast a model writes its text.
+// A few rows of a times columns of b that are contiguous: packing b would cost more than the product. Every
+// element is one dot product, read from memory once: how fast that is decides how fast a model writes its
+// text.
 template <class Epilogue>
 void multiply_few_rows(const Product& p, const Epilogue& epilogue) {
     using simd::kWidth;
@@ -457,7 +485,8 @@ void multiply_few_rows(const Product& p, const Epilogue& epilogue) {
         int64_t k = 0;
         for (; k + kSums * kWidth <= K; k += kSums * kWidth) {
             GPT_UNROLL
-            for (int v = 0; v < kSums; v++) sums[v] += simd::load(x + k + v * kWidth) * simd::load(y + k + v * kWidth);
+            for (int v = 0; v < kSums; v++)
+                sums[v] += simd::load(x + k + v * kWidth) * simd::load(y + k + v * kWidth);
         }
         for (; k + kWidth <= K; k += kWidth) sums[0] += simd::load(x + k) * simd::load(y + k);
         float total = simd::sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
@@ -476,8 +505,8 @@ void multiply_few_rows(const Product& p, const Epilogue& epilogue) {
     });
 }
 
-// c = start + bias + a b on all threads. Every element is one sum over k in increasing order, in blocks that depend on
-// K alone, so that neither threads nor the place in the matrix change a bit of it.
+// c = start + bias + a b on all threads. Every element is one sum over k in increasing order, in blocks that
+// depend on K alone, so that neither threads nor the place in the matrix change a bit of it.
 template <class Epilogue = NoEpilogue>
 void multiply(const Product& p, const Epilogue& epilogue = {}) {
     if (p.M == 0 || p.N == 0) return;

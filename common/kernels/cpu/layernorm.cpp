@@ -24,11 +24,15 @@ GPT_INLINE void for_each_vector(int64_t C, F body) {
     if (j < C) body(j, int(C - j));
 }
 
-GPT_INLINE Vec load_n(const float* p, int n) { return n == kWidth ? simd::load(p) : simd::load_first(p, n); }
-GPT_INLINE void store_n(float* p, Vec x, int n) { n == kWidth ? simd::store(p, x) : simd::store_first(p, x, n); }
+GPT_INLINE Vec load_n(const float* p, int n) {
+    return n == kWidth ? simd::load(p) : simd::load_first(p, n);
+}
+GPT_INLINE void store_n(float* p, Vec x, int n) {
+    n == kWidth ? simd::store(p, x) : simd::store_first(p, x, n);
+}
 
-void forward_row(float* out, float& mean, float& rstd, const float* inp, const float* weight, const float* bias,
-                 int64_t C) {
+void forward_row(float* out, float& mean, float& rstd, const float* inp, const float* weight,
+                 const float* bias, int64_t C) {
     Vec sum{};
     for_each_vector(C, [&](int64_t j, int n) { sum += load_n(inp + j, n); });
     const float m = simd::sum(sum) / float(C);
@@ -57,9 +61,10 @@ void cpu::layernorm_forward(float* out, float* mean, float* rstd, const float* i
 }
 
 // With xhat = (x - mean) rstd and dxhat = dout weight:
-//   dx = rstd (dxhat - mean_j(dxhat) - xhat mean_j(dxhat xhat)),   dweight = sum_i dout xhat,   dbias = sum_i dout.
-// The two sums run over rows: each of a fixed number of row ranges has its own partial sums, added up in order, so
-// that the result is the same for any number of threads.
+//   dx      = rstd (dxhat - mean_j(dxhat) - xhat mean_j(dxhat xhat))
+//   dweight = sum_i dout xhat,   dbias = sum_i dout
+// The two sums run over rows: each of a fixed number of row ranges has its own partial sums, added up in
+// order, so that the result is the same for any number of threads.
 void cpu::layernorm_backward(float* dinp, float* dweight, float* dbias, const float* dout, const float* inp,
                              const float* weight, const float* mean, const float* rstd, int64_t N, int64_t C,
                              bool accumulate, Stream) {
@@ -79,7 +84,8 @@ void cpu::layernorm_backward(float* dinp, float* dweight, float* dbias, const fl
             Vec sum_dxhat{}, sum_dxhat_xhat{};
             for_each_vector(C, [&](int64_t j, int n) {
                 const Vec dy = load_n(d + j, n), xhat = (load_n(x + j, n) - m) * r;
-                const Vec dxhat = dy * load_n(weight + j, n);  // 0 behind the ragged end, as weight and dy are
+                const Vec dxhat =
+                    dy * load_n(weight + j, n);  // 0 behind the ragged end, as weight and dy are
                 sum_dxhat += dxhat;
                 sum_dxhat_xhat += dxhat * xhat;
                 store_n(pweight + j, load_n(pweight + j, n) + dy * xhat, n);

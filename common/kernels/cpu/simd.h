@@ -1,5 +1,6 @@
-// simd.h - one vector of floats, as wide as the machine the compiler was told about: AVX-512 16, AVX2 8, NEON or SSE 4.
-// GCC vector extensions (clang has them too), so that the kernels read as arithmetic and not as intrinsics.
+// simd.h - one vector of floats, as wide as the machine the compiler was told about: AVX-512 16, AVX2 8, NEON
+// or SSE 4. GCC vector extensions (clang has them too), so that the kernels read as arithmetic and not as
+// intrinsics.
 // Not here: a general library. Exactly what the kernels of this folder use.
 #pragma once
 #include <cmath>
@@ -30,11 +31,21 @@ typedef float UnalignedVec __attribute__((vector_size(kWidth * 4), aligned(4), m
 
 #define GPT_INLINE inline __attribute__((always_inline))
 
-GPT_INLINE Vec load(const float* p) { return *reinterpret_cast<const UnalignedVec*>(p); }
-GPT_INLINE void store(float* p, Vec x) { *reinterpret_cast<UnalignedVec*>(p) = x; }
-GPT_INLINE Vec broadcast(float x) { return x - Vec{}; }
-GPT_INLINE Vec max(Vec a, Vec b) { return a > b ? a : b; }
-GPT_INLINE Vec min(Vec a, Vec b) { return a < b ? a : b; }
+GPT_INLINE Vec load(const float* p) {
+    return *reinterpret_cast<const UnalignedVec*>(p);
+}
+GPT_INLINE void store(float* p, Vec x) {
+    *reinterpret_cast<UnalignedVec*>(p) = x;
+}
+GPT_INLINE Vec broadcast(float x) {
+    return x - Vec{};
+}
+GPT_INLINE Vec max(Vec a, Vec b) {
+    return a > b ? a : b;
+}
+GPT_INLINE Vec min(Vec a, Vec b) {
+    return a < b ? a : b;
+}
 
 // {0, 1, 2, ...}: compared with a bound, the mask of a ragged end.
 GPT_INLINE IntVec lane_index() {
@@ -49,7 +60,9 @@ GPT_INLINE Vec load_first(const float* p, int n) {
     std::memcpy(&x, p, size_t(n) * sizeof(float));
     return x;
 }
-GPT_INLINE void store_first(float* p, Vec x, int n) { std::memcpy(p, &x, size_t(n) * sizeof(float)); }
+GPT_INLINE void store_first(float* p, Vec x, int n) {
+    std::memcpy(p, &x, size_t(n) * sizeof(float));
+}
 
 // Lanes are added pairwise: the same order for a width on every machine.
 GPT_INLINE float sum(Vec x) {
@@ -65,7 +78,8 @@ GPT_INLINE float max_lane(Vec x) {
     return best;
 }
 
-// Of a 2*distance square of lanes, x and y being its rows i and i + distance: swaps the upper right with the lower left.
+// Of a 2*distance square of lanes, x and y being its rows i and i + distance: swaps the upper right with the
+// lower left.
 template <int distance, int... lane>
 GPT_INLINE void swap_corners(Vec& x, Vec& y, std::integer_sequence<int, lane...>) {
 #if defined(__clang__) || __GNUC__ >= 12
@@ -78,7 +92,8 @@ GPT_INLINE void swap_corners(Vec& x, Vec& y, std::integer_sequence<int, lane...>
     x = upper, y = lower;
 }
 
-// Transposes a square of kWidth vectors in registers: log2(kWidth) rounds of swaps, from halves down to neighbours.
+// Transposes a square of kWidth vectors in registers: log2(kWidth) rounds of swaps, from halves down to
+// neighbours.
 template <int distance = kWidth / 2>
 GPT_INLINE void transpose(Vec (&rows)[kWidth]) {
     GPT_UNROLL
@@ -88,17 +103,20 @@ GPT_INLINE void transpose(Vec (&rows)[kWidth]) {
     if constexpr (distance > 1) transpose<distance / 2>(rows);
 }
 
-// e^x, relative error below 5e-7 over [-87, 88] (near 0 about 1e-7; without FMA 4e-6 at the ends), clamped outside;
-// NaN stays NaN. x = n ln 2 + f with |f| <= ln 2 / 2: e^f is a polynomial, 2^n is put into the exponent bits. libm's
-// expf is as exact but does not vectorise.
+// e^x, relative error below 5e-7 over [-87, 88] (near 0 about 1e-7; without FMA 4e-6 at the ends), clamped
+// outside; NaN stays NaN. x = n ln 2 + f with |f| <= ln 2 / 2: e^f is a polynomial, 2^n is put into the
+// exponent bits. libm's expf is as exact but does not vectorise.
 GPT_INLINE Vec exp(Vec x) {
-    x = min(broadcast(88.0f), max(broadcast(-87.0f), x));  // subtle: of a NaN, min and max return the second operand
-    // note: floats just above 2^23 are whole numbers: adding 1.5 * 2^23 rounds, and leaves n + 127 in the lowest bits
+    x = min(broadcast(88.0f),
+            max(broadcast(-87.0f), x));  // subtle: of a NaN, min and max return the second operand
+    // note: floats just above 2^23 are whole numbers: adding 1.5 * 2^23 rounds, and leaves n + 127 in the
+    // lowest bits
     constexpr float kRound = 12582912.0f + 127.0f;
     const Vec shifted = x * 1.44269504f + kRound;
     const Vec f = x - (shifted - kRound) * 0.693147181f;
     const Vec p =
-        1.f + f * (1.f + f * (0.5f + f * (0.16666667f + f * (0.041666668f + f * (0.0083333f + f * 0.00138889f)))));
+        1.f +
+        f * (1.f + f * (0.5f + f * (0.16666667f + f * (0.041666668f + f * (0.0083333f + f * 0.00138889f)))));
     IntVec n;
     std::memcpy(&n, &shifted, sizeof n);
     Vec scale;
@@ -111,7 +129,9 @@ GPT_INLINE Vec exp(Vec x) {
 constexpr float kGeluSlope = 1.5957691216f;  // 2 sqrt(2/pi)
 constexpr float kGeluCubic = 0.044715f;
 
-GPT_INLINE Vec gelu(Vec x) { return x / (1.f + exp(-kGeluSlope * x * (1.f + kGeluCubic * x * x))); }
+GPT_INLINE Vec gelu(Vec x) {
+    return x / (1.f + exp(-kGeluSlope * x * (1.f + kGeluCubic * x * x)));
+}
 
 // d gelu / dx = s + x s (1 - s) u', with s the sigmoid of u and u' = slope (1 + 3 cubic x^2).
 GPT_INLINE Vec gelu_derivative(Vec x) {

@@ -1,6 +1,7 @@
-// main.cpp - drives a fuzz target where there is no libFuzzer: replays the seeds it is given, then damaged copies of them.
-// Not here: coverage. libFuzzer (clang) learns which damage reaches new code; this only throws the dice, but anywhere.
-// Run: make fuzz, or build/asan/fuzz/NAME SECONDS FILE...
+// main.cpp - drives a fuzz target where there is no libFuzzer: replays the seeds it is given, then damaged
+// copies of them.
+// Not here: coverage. libFuzzer (clang) learns which damage reaches new code; this only throws the dice, but
+// anywhere. Run: make fuzz, or build/asan/fuzz/NAME SECONDS FILE...
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
@@ -27,7 +28,8 @@ void run_one(const Bytes& input) {
     LLVMFuzzerTestOneInput(exact.data(), exact.size());
 }
 
-// One to eight random edits: a byte changed, a run removed, doubled or cut off at the end, an extreme number written.
+// One to eight random edits: a byte changed, a run removed, doubled or cut off at the end, an extreme number
+// written.
 Bytes damaged(Bytes bytes, RandomStream& random) {
     const uint32_t edits = 1 + random.next_below(8);
     for (uint32_t e = 0; e < edits; e++) {
