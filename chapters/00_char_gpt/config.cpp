@@ -22,12 +22,12 @@ void apply_preset(Config* c) {
         c->layers = 4, c->heads = 4, c->channels = 64, c->context = 32;
         c->activation = "relu", c->init = "pytorch", c->tied = false;
         c->batch = 64, c->epochs = 5, c->decay_steps = 0;
-        c->lr = c->min_lr = 5e-4f, c->warmup = 0, c->weight_decay = 0.01f;
+        c->lr = c->min_lr = 5e-4f, c->warmup = 0, c->weight_decay = 0;
     } else if (c->preset == "quick") {
         c->layers = 4, c->heads = 4, c->channels = 128, c->context = 64;
         c->activation = "gelu", c->init = "gpt2", c->tied = true;
-        c->batch = 32, c->epochs = 1, c->decay_steps = 2000;
-        c->lr = 2e-3f, c->min_lr = 2e-4f, c->warmup = 100, c->weight_decay = 0.1f, c->beta2 = 0.99f,
+        c->batch = 32, c->epochs = 1, c->decay_steps = 1800;
+        c->lr = 4e-3f, c->min_lr = 2e-4f, c->warmup = 100, c->weight_decay = 0.1f, c->beta2 = 0.99f,
         c->clip = 1.0f;
         c->eval_every = 500;
     } else {  // tiny: seconds even in a debug build or under a sanitizer
