@@ -136,7 +136,7 @@ void run_gradcheck(const Config& config) {
     const bool has_kinks = config.activation == "relu";
     const double h = has_kinks ? 3e-3 : 1e-2, tolerance = has_kinks ? 0.1 : 1e-2;
     std::printf("%-28s %-12s %8s %12s %12s  %s\n", "parameter", "shape", "checked", "|gradient|",
-                "|fd-g|/|g|", "");
+                "|fd-g|/|g|", "verdict");
     int failures = 0;
     for (size_t p = 0; p < step.gpt.params.size(); p++) {
         const Tensor& parameter = step.gpt.params[p];
