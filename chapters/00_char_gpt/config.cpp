@@ -127,8 +127,14 @@ std::string text_of(uint64_t value) {
 std::string text_of(bool value) {
     return value ? "true" : "false";
 }
+// The shortest text that reads back as the same bits: 0.004, not 0.00400000019.
 std::string text_of(float value) {
-    return format("%.9g", double(value));
+    std::string text;
+    for (int digits = 1; digits <= 9; digits++) {
+        text = format("%.*g", digits, double(value));
+        if (std::strtof(text.c_str(), nullptr) == value) break;
+    }
+    return text;
 }
 const std::string& text_of(const std::string& value) {
     return value;
