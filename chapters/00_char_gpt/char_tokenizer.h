@@ -43,7 +43,7 @@ class CharTokenizer {
     // Text from the user: every character must be known. `what` names the text in the error.
     std::vector<int> encode(const std::string& text, const std::string& what) const {
         const std::vector<uint32_t> characters = utf8::decode(text, what);
-        const std::vector<int> ids = encode(characters);
+        std::vector<int> ids = encode(characters);
         const auto unknown = std::find(ids.begin(), ids.end(), kUnknown);
         if (unknown != ids.end()) {
             const uint32_t character = characters[size_t(unknown - ids.begin())];
