@@ -15,7 +15,7 @@
 // Time and arithmetic per kernel, gathered when profiling is on (bench --profile).
 struct Profile {
     struct Entry {
-        double seconds = 0, flops = 0, bytes = 0;
+        double seconds = 0, flops = 0;
         int64_t calls = 0;
     };
     std::map<std::string, Entry> entries;
