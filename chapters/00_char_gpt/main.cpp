@@ -204,11 +204,13 @@ int train(Config config, const std::vector<std::string>& given_flags, const std:
         const float loss = forward_backward(ctx, gpt, batch, config.batch);
         const float lr = schedule.at(step);
         const float grad_norm = std::isfinite(loss) ? optimizer.step(ctx, step, lr) : loss;
-        if (!std::isfinite(grad_norm)) {
+        const auto stop_if_not_finite = [&](double value) {
+            if (std::isfinite(value)) return;
             progress.clear();
             log.flush();
             stop_at_non_finite(ctx, gpt, batch, step, folder);
-        }
+        };
+        stop_if_not_finite(double(grad_norm));
         ctx.end_step();
 
         at.step = step;
@@ -223,11 +225,7 @@ int train(Config config, const std::vector<std::string>& given_flags, const std:
         const bool is_last = step == config.max_steps, ends_epoch = step % steps_per_epoch == 0;
         if (is_last || ends_epoch || (config.eval_every && step % config.eval_every == 0)) {
             val_loss = held_out_loss(ctx, gpt, data.held_out);
-            if (!std::isfinite(val_loss)) {
-                progress.clear();
-                log.flush();
-                stop_at_non_finite(ctx, gpt, batch, step, folder);
-            }
+            stop_if_not_finite(val_loss);
             row.val_loss = val_loss;
             progress.print(format("step %lld: held-out loss %.4f", static_cast<long long>(step), val_loss));
         }

@@ -195,16 +195,7 @@ std::string new_run_folder(const Config& config) {
         make_run_folder(config.out);
         return config.out;
     }
-    make_run_folder(kRuns);
-    for (int number = 1;; number++) {
-        // note: of two runs that start at the same moment, one makes the folder and the other takes the next
-        // number.
-        const std::string folder = join_path(kRuns, format("%03d", number));
-        std::error_code error;
-        if (!fs::create_directory(folder, error) && (!error || error == std::errc::file_exists)) continue;
-        make_run_folder(folder);  // also says what is wrong
-        return folder;
-    }
+    return make_numbered_folder(kRuns);
 }
 
 std::string find_checkpoint(const std::string& path) {

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "core/parallel.h"
-#include "kernels/cpu/gemm.h"
+#include "kernels/cpu/micro_kernel.h"
 #include "kernels/cpu/simd.h"
 #include "kernels/kernels.h"
 
