@@ -11,7 +11,7 @@ MARCH ?= native
 NVCC ?= nvcc
 WARN ?= -Wall -Wextra -Werror
 ARGS ?=
-FUZZ_SECONDS ?= 20
+FUZZ_SECONDS ?= 30
 ifeq ($(origin CXX),default)
 CXX := $(shell command -v g++ >/dev/null || ! command -v clang++ >/dev/null && echo g++ || echo clang++)
 endif
@@ -99,7 +99,7 @@ define exercise_rules
 exercise-$1: $(OUT)/$(2:.cpp=)
 	$(Q)$$<
 endef
-$(foreach e,$(EXERCISES),$(eval $(call exercise_rules,$(call number,$(e:chapters/%=%))-$(call number,$e),$e)))
+$(foreach e,$(EXERCISES),$(eval $(call exercise_rules,$(call number,$(word 2,$(subst /, ,$e)))-$(call number,$e),$e)))
 
 ## data: fetch the data sets of all chapters (each chapter fetches its own when it needs it)
 data:
@@ -137,7 +137,7 @@ test-scripts: chapters
 exercises-check: $(EXERCISE_PROGRAMS)
 	$(Q)tests/exercises/run.sh $(OUT)
 
-## fuzz: throw damaged files at the readers, FUZZ_SECONDS=20 for each
+## fuzz: throw damaged files at the readers, FUZZ_SECONDS=30 for each
 fuzz: setup
 	$(Q)CXX='$(CXX)' FUZZ_SECONDS='$(FUZZ_SECONDS)' tests/fuzz/run.sh
 fuzzers: $(FUZZERS)
@@ -149,6 +149,10 @@ check: setup
 ## bench: build the benchmarks and measure this machine
 bench: benches chapters
 	$(Q)GPT_BUILD_DIR=$(OUT) tests/bench/run.sh $(ARGS)
+
+## bench-01: chapter 01's tokenizer against the ones that can be installed; ARGS="--only encode,worst"
+bench-01: $(OUT)/bench/bpe
+	$(Q)GPT_BUILD_DIR=$(OUT) python3 tests/bench/tokenizer.py $(ARGS)
 
 ## benches: only build them, as build/cpu/bench/NAME
 benches: $(BENCHES)
@@ -247,6 +251,7 @@ $(NUMBERS:%=$(OUT)/chapter%) $(SUITE_PROGRAMS) $(EXERCISE_PROGRAMS) $(BENCHES) $
 	$(Q)$(LINK)
 
 .SECONDARY:
-.PHONY: all chapters data test test-unit test-scripts exercises-check fuzz fuzzers check bench benches numbers numbers-check
+.PHONY: all chapters data test test-unit test-scripts exercises-check fuzz fuzzers check bench bench-01 benches
+.PHONY: numbers numbers-check
 .PHONY: format format-check lint tidy notes-check deps clean help setup
 -include $(SOURCES:%.cpp=$(OUT)/%.d)

@@ -5,168 +5,120 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cerrno>
-#include <cmath>
-#include <cstdlib>
 #include <limits>
 
 #include "core/check.h"
+#include "io/cli_values.h"
 #include "io/utf8.h"
-
-namespace {
-
-constexpr size_t kHelpColumn = 26;  // where the explanations begin
-constexpr size_t kHelpWidth = 100;  // of the whole text
-
-std::string joined(const std::vector<std::string>& words) {
-    std::string text;
-    for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
-    return text;
-}
-
-std::string real_text(double value) {
-    return format("%.9g", value);
-}
-
-std::string range_text(Bound low, Bound high) {
-    const std::string from = (low.is_open ? "above " : "at least ") + real_text(low.value);
-    if (!std::isfinite(high.value)) return "finite and " + from;
-    return from + " and " + (high.is_open ? "below " : "at most ") + real_text(high.value);
-}
-
-bool is_inside(double value, Bound low, Bound high) {
-    return std::isfinite(value) && (low.is_open ? value > low.value : value >= low.value) &&
-           (high.is_open ? value < high.value : value <= high.value);
-}
-
-// Only digits, with a minus in front: no spaces, plus signs, hexadecimal or "12x".
-bool is_whole_number(const std::string& text) {
-    const size_t first = !text.empty() && text[0] == '-' ? 1 : 0;
-    return text.size() > first && text.find_first_not_of("0123456789", first) == std::string::npos;
-}
-
-int64_t parse_count(const std::string& flag, const std::string& text, int64_t low, int64_t high) {
-    const std::string shown = utf8::printable(text);
-    const std::string range = format("%lld to %lld", (long long)(low), (long long)(high));
-    if (!is_whole_number(text))
-        usage_error("%s wants a whole number, %s, not '%s'", flag.c_str(), range.c_str(), shown.c_str());
-    errno = 0;
-    const long long value = std::strtoll(text.c_str(), nullptr, 10);
-    if (errno == ERANGE || value < low || value > high)
-        usage_error("%s must be %s, not %s", flag.c_str(), range.c_str(), shown.c_str());
-    return value;
-}
-
-double parse_real(const std::string& flag, const std::string& text, Bound low, Bound high) {
-    const std::string shown = utf8::printable(text), range = range_text(low, high);
-    // note: strtod would also read "nan", "infinity", hexadecimal, and a number behind spaces.
-    const bool has_only_number_characters =
-        !text.empty() && text.find_first_not_of("0123456789+-.eE") == std::string::npos;
-    char* end = nullptr;
-    const double value = has_only_number_characters ? std::strtod(text.c_str(), &end) : 0;
-    if (!has_only_number_characters || end == text.c_str() || *end != '\0')
-        usage_error("%s wants a number, %s, not '%s'", flag.c_str(), range.c_str(), shown.c_str());
-    if (!is_inside(value, low, high))
-        usage_error("%s must be %s, not %s", flag.c_str(), range.c_str(), shown.c_str());
-    return value;
-}
-
-// "name" in the left column, `text` wrapped in the right one.
-std::string help_line(const std::string& name, const std::string& text) {
-    std::string out = "  " + name;
-    size_t column = out.size();
-    if (column + 2 > kHelpColumn) out += "\n", column = 0;
-    out += std::string(kHelpColumn - column, ' ');
-    column = kHelpColumn;
-    for (size_t begin = 0; begin < text.size();) {
-        const size_t end = std::min(text.find(' ', begin), text.size());
-        const bool is_first = column == kHelpColumn;
-        if (!is_first && column + 1 + end - begin > kHelpWidth) {
-            out += "\n" + std::string(kHelpColumn, ' ');
-            column = kHelpColumn;
-        } else if (!is_first) {
-            out += " ";
-            column++;
-        }
-        out.append(text, begin, end - begin);
-        column += end - begin;
-        begin = end + 1;
-    }
-    return out + "\n";
-}
-
-}  // namespace
-
-Bound finite() {
-    return {std::numeric_limits<double>::infinity(), true};
-}
-
-std::string nearest(const std::string& word, const std::vector<std::string>& candidates) {
-    std::string best;
-    size_t fewest = std::numeric_limits<size_t>::max();
-    for (const std::string& candidate : candidates) {
-        // edits[i][j] turn the first i letters of word into the first j of candidate. An edit inserts,
-        // deletes or replaces a letter or swaps two neighbours (Damerau's distance: swapped letters are the
-        // commonest slip).
-        std::vector<std::vector<size_t>> edits(word.size() + 1, std::vector<size_t>(candidate.size() + 1));
-        for (size_t i = 0; i <= word.size(); i++) {
-            for (size_t j = 0; j <= candidate.size(); j++) {
-                if (i == 0 || j == 0) {
-                    edits[i][j] = i + j;
-                    continue;
-                }
-                const size_t replaced = edits[i - 1][j - 1] + (word[i - 1] == candidate[j - 1] ? 0 : 1);
-                edits[i][j] = std::min({replaced, edits[i - 1][j] + 1, edits[i][j - 1] + 1});
-                const bool is_swap =
-                    i > 1 && j > 1 && word[i - 1] == candidate[j - 2] && word[i - 2] == candidate[j - 1];
-                if (is_swap) edits[i][j] = std::min(edits[i][j], edits[i - 2][j - 2] + 1);
-            }
-        }
-        // --check means --checkpoint-every rather than --threads: what is missing at the end counts once.
-        const bool is_beginning = !word.empty() && candidate.compare(0, word.size(), word) == 0;
-        const size_t distance = is_beginning ? std::min<size_t>(edits.back().back(), 1) : edits.back().back();
-        if (distance < fewest) {
-            fewest = distance;
-            best = candidate;
-        }
-    }
-    return best;
-}
 
 // ---- Declaring
 // ------------------------------------------------------------------------------------------------------
 
 struct CliVerb::State {
+    using Values = std::vector<std::string>;
+    enum Kind { kValue, kSwitch, kList, kArgument };
     struct Flag {
-        std::string name, negation;            // "--tied" and, for switches, "--no-tied"
-        std::string placeholder, group, help;  // for --help
-        CLI::Option* option;
-        std::function<void(const std::string&)> assign;  // checks the text and sets the target
-        bool is_switch() const { return !negation.empty(); }
+        Kind kind;
+        std::string name, negation;                 // "--tied" and, for switches, "--no-tied"
+        std::string placeholder, group, help;       // for --help
+        CLI::Option* option;                        // null for lists and arguments, which are read here
+        std::function<void(const Values&)> assign;  // checks the words and sets the target
+        bool is_given = false;
+        Values values = {};  // as on the command line; of a flag that was repeated, the last
+        bool is_switch() const { return kind == kSwitch; }
+        std::string shown() const {
+            switch (kind) {
+                case kSwitch:
+                    return "--[no-]" + name.substr(2);
+                case kList:
+                    return name + " " + placeholder + " ...";
+                case kArgument:
+                    return name;
+                default:
+                    return name + " " + placeholder;
+            }
+        }
     };
 
     CLI::App* app = nullptr;
-    std::string name, help, group = "Options", notes;
+    std::string name, help, group = "Options", notes, example;
     std::vector<Flag> flags;
     std::function<void()> fill_preset;
 
     // A flag that takes a value. `detail` is its range and its default.
     void add(const std::string& flag, const std::string& placeholder, const std::string& text,
-             const std::string& detail, std::function<void(const std::string&)> assign) {
+             const std::string& detail, std::function<void(const std::string&)> assign_text) {
         CHECK(flag.compare(0, 2, "--") == 0, "[cli] a flag begins with --, not %s", flag.c_str());
+        const auto assign = [assign_text](const Values& values) { assign_text(values.back()); };
         CLI::Option* option = app->add_option(flag, CLI::callback_t());
         option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)->allow_extra_args(false);
         const std::string whole_help = text + (detail.empty() ? "" : " (" + detail + ")");
-        flags.push_back({flag, "", placeholder, group, whole_help, option, std::move(assign)});
+        flags.push_back({kValue, flag, "", placeholder, group, whole_help, option, assign});
     }
 
     std::vector<std::string> names() const {
         std::vector<std::string> all = {"--help"};
         for (const Flag& flag : flags) {
-            all.push_back(flag.name);
+            if (flag.kind != kArgument) all.push_back(flag.name);
             if (flag.is_switch()) all.push_back(flag.negation);
         }
         return all;
+    }
+
+    Flag* find(const std::string& flag_name) {
+        for (Flag& flag : flags)
+            if (flag.kind != kArgument && flag.name == flag_name) return &flag;
+        return nullptr;
+    }
+
+    // "[FILE]" for the line of usage, for each argument.
+    std::string usage() const {
+        std::string out;
+        for (const Flag& flag : flags)
+            if (flag.kind == kArgument) out += " [" + flag.name + "]";
+        return out;
+    }
+
+    // Takes the lists and the arguments out of the words and returns what is left for CLI11, which would take
+    // "[PAD]" for a list of its own and "++" for a mark.
+    Values take_lists_and_arguments(const Values& words) {
+        Values rest;
+        std::vector<Flag*> open;  // arguments still without a word
+        for (Flag& flag : flags)
+            if (flag.kind == kArgument) open.push_back(&flag);
+        const bool has_arguments = !open.empty();
+        const auto take_argument = [&](const std::string& word) {
+            if (open.empty()) return rest.push_back(word);
+            open.front()->is_given = true;
+            open.front()->values = {word};
+            open.erase(open.begin());
+        };
+        const auto has_dash = [](const std::string& word) { return word.size() > 1 && word[0] == '-'; };
+
+        for (size_t i = 0; i < words.size(); i++) {
+            const size_t equals = words[i].find('=');
+            Flag* flag = find(words[i].substr(0, equals));
+            if (flag && flag->kind == kList) {
+                flag->is_given = true;
+                flag->values.clear();
+                if (equals != std::string::npos)
+                    flag->values.push_back(words[i].substr(equals + 1));
+                else
+                    while (i + 1 < words.size() && !has_dash(words[i + 1]))
+                        flag->values.push_back(words[++i]);
+                if (flag->values.empty()) usage_error("%s wants at least one value", flag->name.c_str());
+            } else if (flag && flag->kind == kValue && equals == std::string::npos) {
+                rest.push_back(words[i]);
+                if (i + 1 < words.size()) rest.push_back(words[++i]);
+            } else if (words[i] == "--" && has_arguments) {
+                for (i++; i < words.size(); i++) take_argument(words[i]);
+            } else if (has_dash(words[i])) {
+                rest.push_back(words[i]);
+            } else {
+                take_argument(words[i]);
+            }
+        }
+        return rest;
     }
 
     std::string flags_help() const {
@@ -179,19 +131,16 @@ struct CliVerb::State {
         for (const std::string& heading : groups) {
             out += "\n" + heading + "\n";
             for (const Flag& flag : flags) {
-                if (flag.group != heading) continue;
-                const std::string shown =
-                    flag.is_switch() ? "--[no-]" + flag.name.substr(2) : flag.name + " " + flag.placeholder;
-                out += help_line(shown, flag.help);
+                if (flag.group == heading) out += help_line(flag.shown(), flag.help);
             }
         }
         return out;
     }
 
-    // Explicit flags to their targets. Of a repeated one the last counts.
+    // Explicit flags to their targets.
     void assign_given() const {
         for (const Flag& flag : flags)
-            if (flag.option->count() > 0) flag.assign(flag.option->results().back());
+            if (flag.is_given) flag.assign(flag.values);
     }
 
     template <class T>
@@ -272,8 +221,24 @@ void CliVerb::toggle(const std::string& flag, bool* target, const std::string& h
     const std::string negation = "--no-" + flag.substr(2);
     CLI::Option* option = state_->app->add_flag(flag + ",!" + negation);
     option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)->disable_flag_override();
-    state_->flags.push_back({flag, negation, "", state_->group, help + (*target ? " (default on)" : ""),
-                             option, [=](const std::string& text) { *target = text == "true"; }});
+    const std::string shown = *target ? " (default on)" : "";
+    state_->flags.push_back(
+        {CliVerb::State::kSwitch, flag, negation, "", state_->group, help + shown, option,
+         [=](const std::vector<std::string>& values) { *target = values.back() == "true"; }});
+}
+
+void CliVerb::list(const std::string& flag, std::vector<std::string>* target, const std::string& placeholder,
+                   const std::string& help) {
+    CHECK(flag.compare(0, 2, "--") == 0, "[cli] a flag begins with --, not %s", flag.c_str());
+    const std::string shown = target->empty() ? "" : " (default " + joined(*target) + ")";
+    state_->flags.push_back({CliVerb::State::kList, flag, "", placeholder, state_->group, help + shown,
+                             nullptr, [=](const std::vector<std::string>& values) { *target = values; }});
+}
+
+void CliVerb::argument(const std::string& name, std::string* target, const std::string& help) {
+    CHECK(name.compare(0, 1, "-") != 0, "[cli] an argument has no dash: %s", name.c_str());
+    state_->flags.push_back({CliVerb::State::kArgument, name, "", "", "Arguments", help, nullptr,
+                             [=](const std::vector<std::string>& values) { *target = values.back(); }});
 }
 
 void CliVerb::preset(const std::string& flag, std::string* target, const std::vector<std::string>& choices,
@@ -285,6 +250,10 @@ void CliVerb::preset(const std::string& flag, std::string* target, const std::ve
 
 void CliVerb::note(const std::string& text) {
     state_->notes += text + "\n";
+}
+
+void CliVerb::example(const std::string& text) {
+    state_->example = text;
 }
 
 // ---- Parsing
@@ -338,8 +307,8 @@ std::string Cli::help(const std::string& verb) const {
     CHECK(state, "[cli] no verb %s", name.c_str());
     const bool is_default = state == impl_->verbs[0]->state_.get();
     std::string out = impl_->program + ": " + impl_->description + "\n\n";
-    out +=
-        "Usage: " + impl_->program + (is_default ? " [" + name + "]" : " " + name) + " [--name value ...]\n";
+    out += "Usage: " + impl_->program + (is_default ? " [" + name + "]" : " " + name) +
+           " [--name value ...]" + state->usage() + "\n";
     if (verb.empty() && impl_->verbs.size() > 1) {
         out += "\nVerbs (" + impl_->program + " VERB --help says more)\n";
         for (const auto& one : impl_->verbs)
@@ -351,7 +320,8 @@ std::string Cli::help(const std::string& verb) const {
     }
     out += state->flags_help();
     if (!state->notes.empty()) out += "\n" + state->notes;
-    return out + "\nExample\n  " + impl_->example + "\n";
+    const bool has_own = !verb.empty() && !state->example.empty();
+    return out + "\nExample\n  " + (has_own ? state->example : impl_->example) + "\n";
 }
 
 std::string Cli::parse(int argc, const char* const* argv) {
@@ -376,6 +346,8 @@ std::string Cli::parse(int argc, const char* const* argv) {
         return std::find(flags.begin(), flags.end(), word) != flags.end();
     };
 
+    for (CliVerb::State::Flag& flag : state.flags) flag.is_given = false;
+    words = state.take_lists_and_arguments(words);
     std::vector<std::string> reversed(words.rbegin(), words.rend());  // as CLI11 wants them
     reversed.push_back(verb);
     try {
@@ -398,20 +370,26 @@ std::string Cli::parse(int argc, const char* const* argv) {
         usage_error("%s", utf8::printable(error.what()).c_str());
     }
 
-    // CLI11 takes whatever follows as the value. "--out --quiet" is a forgotten one.
-    for (const CliVerb::State::Flag& flag : state.flags)
+    for (CliVerb::State::Flag& flag : state.flags) {
+        if (!flag.option || flag.option->count() == 0) continue;
+        // CLI11 takes whatever follows as the value. "--out --quiet" is a forgotten one.
         for (const std::string& value : flag.option->results())
             if (is_flag(value))
                 usage_error("%s wants a value, but %s follows", flag.name.c_str(), value.c_str());
+        flag.is_given = true;
+        flag.values = {flag.option->results().back()};
+    }
 
     for (const std::string& word : impl_->app.remaining(true)) {
         const std::string name = word.substr(0, word.find('='));
         if (word.size() < 2 || word[0] != '-' || word == "--" || is_flag(name))
-            usage_error("%s %s takes no '%s'; write --name value", program, verb.c_str(),
-                        utf8::printable(word).c_str());
-        usage_error("%s %s knows no flag %s; the nearest is %s\nall flags: %s %s --help", program,
+            usage_error("%s %s takes no '%s'; write --name value%s%s", program, verb.c_str(),
+                        utf8::printable(word).c_str(), state.usage().empty() ? "" : ", and at most",
+                        state.usage().c_str());
+        usage_error("%s %s knows no flag %s; the nearest is %s\nall flags: %s %s --help%s", program,
                     verb.c_str(), utf8::printable(name).c_str(), nearest(name, flags).c_str(), program,
-                    verb.c_str());
+                    verb.c_str(),
+                    state.usage().empty() ? "" : "; a word that begins with a dash goes behind --");
     }
 
     impl_->parsed = &state;
@@ -427,7 +405,7 @@ std::vector<std::string> Cli::given_flags() const {
     CHECK(impl_->parsed, "[cli] %s", "not parsed yet");
     std::vector<std::string> names;
     for (const CliVerb::State::Flag& flag : impl_->parsed->flags)
-        if (flag.option->count() > 0) names.push_back(flag.name);
+        if (flag.is_given) names.push_back(flag.name);
     return names;
 }
 

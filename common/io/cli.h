@@ -10,6 +10,9 @@
 //   train.group("Model");
 //   train.count("--layers", &config.layers, 1, 1000, "transformer blocks");
 //   train.real("--dropout", &config.dropout, at_least(0), below(1), "share of activations set to zero");
+//   train.list("--data", &config.files, "FILE", "texts to learn from");  // --data a.txt b.txt
+//   CliVerb& show = cli.verb("show", "prints a text");
+//   show.argument("TEXT", &config.text, "what to print");                // a word without a flag
 //   const std::string verb = cli.parse(argc, argv);
 #pragma once
 #include <cstdint>
@@ -59,6 +62,15 @@ class CliVerb {
                 const std::string& help);
     void toggle(const std::string& flag, bool* target, const std::string& help);  // --tied, and --no-tied
 
+    // One value or more, up to the next word that begins with a dash: --data a.txt b.txt. Given twice, the last
+    // list counts. `placeholder` names one value in --help.
+    void list(const std::string& flag, std::vector<std::string>* target, const std::string& placeholder,
+              const std::string& help);
+
+    // A word without a flag; arguments take such words in the order of their declaration. Behind "--" every word
+    // is one, so that a text may begin with a dash. Optional: given() says whether it was there, by its name.
+    void argument(const std::string& name, std::string* target, const std::string& help);
+
     // A choice that sets other targets. `fill` runs after all explicit flags were read once, so that it can
     // look at them, and before they are read again, so that they win over what it sets. It runs whether or
     // not the flag was given.
@@ -67,6 +79,9 @@ class CliVerb {
 
     // More lines for the end of --help.
     void note(const std::string& text);
+
+    // What --help of this verb gives as an example, instead of the program's.
+    void example(const std::string& text);
 
   private:
     friend class Cli;

@@ -64,12 +64,12 @@ std::string join_path(const std::string& folder, const std::string& name) {
 // ---- Reading
 // --------------------------------------------------------------------------------------------------------
 
-std::string read_file(const std::string& path, size_t most_bytes) {
-    const std::string shown = utf8::printable(path);
-    Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (file.value < 0) user_error("cannot read %s: %s", shown.c_str(), std::strerror(errno));
+namespace {
+
+// Everything from an open descriptor; `shown` names it in errors.
+std::string read_descriptor(int descriptor, const std::string& shown, size_t most_bytes) {
     struct stat status;
-    if (::fstat(file.value, &status) != 0)
+    if (::fstat(descriptor, &status) != 0)
         user_error("cannot read %s: %s", shown.c_str(), std::strerror(errno));
     if (S_ISDIR(status.st_mode)) user_error("cannot read %s: it is a folder, not a file", shown.c_str());
 
@@ -89,7 +89,7 @@ std::string read_file(const std::string& path, size_t most_bytes) {
         bytes.resize(status.st_size > 0 ? size_t(status.st_size) + 1 : kBufferBytes);
         for (;;) {
             if (count == bytes.size()) bytes.resize(bytes.size() * 2);
-            const ssize_t got = ::read(file.value, &bytes[count], bytes.size() - count);
+            const ssize_t got = ::read(descriptor, &bytes[count], bytes.size() - count);
             if (got < 0 && errno == EINTR) continue;
             if (got < 0) user_error("cannot read %s: %s", shown.c_str(), std::strerror(errno));
             if (got == 0) break;
@@ -102,6 +102,19 @@ std::string read_file(const std::string& path, size_t most_bytes) {
     }
     bytes.resize(count);
     return bytes;
+}
+
+}  // namespace
+
+std::string read_file(const std::string& path, size_t most_bytes) {
+    const std::string shown = utf8::printable(path);
+    Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (file.value < 0) user_error("cannot read %s: %s", shown.c_str(), std::strerror(errno));
+    return read_descriptor(file.value, shown, most_bytes);
+}
+
+std::string read_stdin(size_t most_bytes) {
+    return read_descriptor(STDIN_FILENO, "stdin", most_bytes);
 }
 
 // ---- Writing
@@ -205,4 +218,15 @@ void make_run_folder(const std::string& path) {
     const int reason = errno;
     if (file.value >= 0) ::unlink(probe.c_str());
     if (!is_written) user_error("cannot write to the folder %s: %s", shown.c_str(), std::strerror(reason));
+}
+
+std::string make_numbered_folder(const std::string& parent) {
+    make_run_folder(parent);
+    for (int number = 1;; number++) {
+        // note: of two runs that start at the same moment, one makes the folder and the other takes the next number.
+        const std::string folder = join_path(parent, format("%03d", number));
+        if (::mkdir(folder.c_str(), 0777) != 0 && errno == EEXIST) continue;
+        make_run_folder(folder);  // also says what is wrong
+        return folder;
+    }
 }

@@ -15,6 +15,9 @@ bool folder_exists(const std::string& path);
 // no end).
 std::string read_file(const std::string& path, size_t most_bytes = SIZE_MAX);
 
+// The same for what comes from stdin, up to its end.
+std::string read_stdin(size_t most_bytes = SIZE_MAX);
+
 // What a writer callback writes to; buffers small pieces.
 class FileWriter {
   public:
@@ -40,6 +43,9 @@ void write_file_atomically(const std::string& path, const std::function<void(Fil
 
 // Makes the folder and its parents, and makes sure, by creating a file, that it can be written to.
 void make_run_folder(const std::string& path);
+
+// Makes the first folder of `parent`/001, 002, ... that is not there yet, and returns its name.
+std::string make_numbered_folder(const std::string& parent);
 
 // "runs/a" and "log.csv" give "runs/a/log.csv".
 std::string join_path(const std::string& folder, const std::string& name);

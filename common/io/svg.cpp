@@ -233,4 +233,84 @@ std::string line_chart(const LineChart& chart) {
     return out + "</svg>\n";
 }
 
+std::string bar_chart(const BarChart& chart) {
+    CHECK(chart.bars.size() <= size_t(kColours), "[svg] %zu kinds of bars, but %d colours", chart.bars.size(),
+          kColours);
+    constexpr int kBar = 15, kGap = 9, kNumber = 60;  // pixels: a bar, between two labels, room for a number
+    size_t longest = 0;
+    for (const std::string& label : chart.labels) longest = std::max(longest, label.size());
+    // subtle: a stack ends where its last finite bar does.
+    const auto stack_of = [&](size_t row) {
+        double sum = 0;
+        for (const Bars& bars : chart.bars)
+            if (std::isfinite(bars.values[row])) sum += bars.values[row];
+        return sum;
+    };
+    double largest = 0;
+    std::string description;
+    for (size_t row = 0; row < chart.labels.size(); row++) {
+        description += chart.labels[row] + ":";
+        for (const Bars& bars : chart.bars) {
+            CHECK_EQ(bars.values.size(), chart.labels.size());
+            const double value = bars.values[row];
+            if (!std::isfinite(value)) continue;
+            CHECK(value >= 0, "[svg] a bar of %g", value);
+            largest = std::max(largest, value);
+            description += format(" %s %.*f", bars.name.c_str(), chart.decimals, value);
+        }
+        if (chart.is_stacked) largest = std::max(largest, stack_of(row));
+        description += ". ";
+    }
+    const std::vector<double> x_ticks = ticks(0, largest > 0 ? largest : 1, 5);
+
+    const bool has_legend = chart.bars.size() > 1;
+    const int rows_per_label = chart.is_stacked ? 1 : int(chart.bars.size());
+    const int label_height = rows_per_label * kBar + kGap;
+    const double left = std::min(16 + 7.5 * double(longest), chart.width / 2.5);
+    const double top = kTop + (has_legend ? kLegendRow : 0) - 6;
+    const double bottom = top + double(label_height) * double(chart.labels.size());
+    const Scale x{0, x_ticks.back(), left, double(chart.width - kNumber)};
+
+    std::string out = format(
+        "<svg class=\"chart\" viewBox=\"0 0 %d %.0f\" role=\"img\" aria-labelledby=\"%s-title %s-desc\">\n",
+        chart.width, bottom + kBottom, chart.id.c_str(), chart.id.c_str());
+    out += "<title id=\"" + chart.id + "-title\">" + html::escape(chart.title) + "</title>\n";
+    out += "<desc id=\"" + chart.id + "-desc\">" + html::escape(description) + "</desc>\n";
+    out += text_at(8, 18, "start", "chart-title", chart.title);
+    for (double value : x_ticks) {
+        out += format("<path class=\"grid\" d=\"M%.1f %.1fV%.1f\"/>", x(value), top, bottom);
+        out += text_at(x(value), bottom + 17, "middle", "tick", axis_number(value, x_ticks.back()));
+    }
+    out += "\n" + text_at((left + chart.width - kNumber) / 2, bottom + kBottom - 8, "middle", "label",
+                          chart.x_label);
+    for (size_t row = 0; row < chart.labels.size(); row++) {
+        const double y = top + kGap / 2.0 + double(label_height) * double(row);
+        out += text_at(left - 8, y + rows_per_label * kBar / 2.0 + 4, "end", "label", chart.labels[row]);
+        double from = 0;
+        for (size_t i = 0; i < chart.bars.size(); i++) {
+            const double value = chart.bars[i].values[row];
+            if (!std::isfinite(value)) continue;
+            const double bar_y = y + (chart.is_stacked ? 0 : kBar * double(i));
+            out += format("<rect fill=\"var(--c%zu)\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%d\"/>",
+                          i, x(from), bar_y, x(from + value) - x(from), kBar - 2);
+            if (chart.is_stacked)
+                from += value;
+            else
+                out += text_at(x(value) + 5, bar_y + kBar - 4, "start", "tick",
+                               format("%.*f", chart.decimals, value));
+        }
+        if (chart.is_stacked && from > 0)
+            out += text_at(x(from) + 5, y + kBar - 4, "start", "tick", format("%.*f", chart.decimals, from));
+        out += "\n";
+    }
+    double legend_x = left;
+    for (size_t i = 0; has_legend && i < chart.bars.size(); i++) {
+        out += format("<rect fill=\"var(--c%zu)\" x=\"%.1f\" y=\"%d\" width=\"14\" height=\"11\"/>", i,
+                      legend_x, kTop - 8);
+        out += text_at(legend_x + 20, kTop + 2, "start", "label", chart.bars[i].name);
+        legend_x += 20 + kLetterWidth * double(chart.bars[i].name.size()) + 20;
+    }
+    return out + "</svg>\n";
+}
+
 }  // namespace svg

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/check.h"
@@ -17,7 +18,7 @@ constexpr uint32_t kLastCodePoint = 0x10ffff;
 
 // Reads the code point at `offset` and moves behind it. Where the bytes are not UTF-8 it returns kInvalid and
 // moves one byte. Refuses overlong forms, surrogates and code points above U+10FFFF, as the standard asks.
-inline uint32_t decode_next(const std::string& text, size_t* offset) {
+inline uint32_t decode_next(std::string_view text, size_t* offset) {
     const size_t begin = (*offset)++;
     const auto byte = [&](size_t i) { return uint32_t(uint8_t(text[i])); };
     const uint32_t first = byte(begin);

@@ -4,31 +4,6 @@
 source "$(dirname "$0")/support.sh"
 
 # ---- every number outside of its range, and what is no number ----
-# quietly NAME STATUS ...: as refused, but one line for a whole flag.
-flag_failures=()
-bad_value() {  # VERB FLAG VALUE PATTERN
-    run "$1" "$2" "$3"
-    local what
-    what=$(problem 2 "error: $2 " "$4")
-    [ -z "$what" ] && [ -s out ] && what="stdout: $(head -c 100 out)"
-    [ -z "$what" ] && [ "$(wc -l <err)" -gt 3 ] && what="$(wc -l <err) lines"
-    [ -z "$what" ] || flag_failures+=("'$3': $what")
-}
-flag_done() { if [ ${#flag_failures[@]} = 0 ]; then ok "$1"; else fail "$1" "${flag_failures[*]}"; fi; flag_failures=(); }
-count() {  # VERB FLAG LOW HIGH
-    local value
-    for value in $(($3 - 1)) -9223372036854775808 99999999999999999999 1.5 nan '' '12x' ' 1' 0x10 1e3; do
-        bad_value "$1" "$2" "$value" "$3 to $4"
-    done
-    [ "$4" = 9223372036854775807 ] || bad_value "$1" "$2" $(($4 + 1)) "$3 to $4"
-    bad_value "$1" "$2" 9223372036854775808 "$3 to $4"  # 2^63
-    flag_done "$1 $2 outside $3 to $4"
-}
-real() {  # VERB FLAG RANGE VALUE...
-    local value
-    for value in nan inf -inf 1e400 '' x 1,5 0x1p3 ' 1' --1 "${@:4}"; do bad_value "$1" "$2" "$value" "$3"; done
-    flag_done "$1 $2 not $3"
-}
 many=1099511627776
 count train --layers 1 1000
 count train --heads 1 1024

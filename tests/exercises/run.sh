@@ -13,6 +13,8 @@ for exercise in chapters/[0-9][0-9]_*/exercises/[0-9]*_*.cpp; do
     chapter=${exercise#chapters/}
     number=${exercise##*/}
     number=${number%%_*}
+    make --dry-run "exercise-${chapter%%_*}-$number" >/dev/null 2>&1 ||
+        wrong "$exercise: make exercise-${chapter%%_*}-$number is no target"
     output=$(timeout 60 "$build/${exercise%.cpp}" 2>&1)
     status=$?
     # A crash or an endless loop is no verdict: the checker must say what is not solved yet.

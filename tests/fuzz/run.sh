@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# run.sh - runs every fuzz target of this folder for FUZZ_SECONDS (20) under AddressSanitizer and UBSan.
+# run.sh - runs every fuzz target of this folder for FUZZ_SECONDS (30) under AddressSanitizer and UBSan.
 # With clang's libFuzzer where it works, else with standalone/main.cpp. Seeds: tests/fuzz/corpus/NAME/. What libFuzzer
 # finds on the way stays in build/fuzz-corpus/NAME/; an input that fails is left as build/fuzz-corpus/NAME-crash-*.
 set -uo pipefail
-seconds=${FUZZ_SECONDS:-20}
+seconds=${FUZZ_SECONDS:-30}
 shopt -s nullglob
 unset MAKEFLAGS MAKELEVEL  # what is built here has its own flags
 targets=(tests/fuzz/*.cpp)

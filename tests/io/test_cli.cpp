@@ -20,6 +20,8 @@ struct Config {
     float lr = 1e-3f;
     double dropout = 0;
     bool tied = false, quiet = true;
+    std::vector<std::string> data = {"default.txt"}, marks;
+    std::string text, file;
 };
 
 // The words behind the program's name, parsed into a Config; `given` are the flags that were on the line.
@@ -49,7 +51,15 @@ struct Parsed {
         train.note("Ctrl-C writes a checkpoint.");
         CliVerb& sample = cli.verb("sample", "writes text");
         sample.text("--prompt", &config.prompt, "begin here");
-        help = cli.help() + cli.help("sample");
+        sample.example("prog sample --prompt x");
+        CliVerb& show = cli.verb("show", "prints");
+        show.list("--data", &config.data, "FILE", "texts");
+        show.list("--marks", &config.marks, "TEXT", "special words");
+        show.count("--layers", &config.layers, 1, 1000, "blocks");
+        show.toggle("--tied", &config.tied, "shared embedding");
+        show.argument("TEXT", &config.text, "what to print");
+        show.argument("FILE", &config.file, "where");
+        help = cli.help() + cli.help("sample") + cli.help("show");
 
         std::vector<const char*> argv = {"prog"};
         for (const std::string& word : words) argv.push_back(word.c_str());
@@ -184,7 +194,7 @@ TEST_CASE("cli: unknown words are refused with the nearest known one", "[cpu]") 
         {{"--config=x"}, "knows no flag --config"},
         {{"-x"}, "knows no flag -x"},
         {{"sample", "--layers", "3"}, "prog sample knows no flag --layers"},
-        {{"trian"}, "knows no verb 'trian'; the nearest is train\nit takes one of: train, sample"},
+        {{"trian"}, "knows no verb 'trian'; the nearest is train\nit takes one of: train, sample, show"},
         {{""}, "knows no verb ''"},
         {{"train", "sample"}, "takes no 'sample'"},
         {{"train", "train"}, "takes no 'train'"},
@@ -217,14 +227,77 @@ TEST_CASE("cli: a forgotten value is not the next flag", "[cpu]") {
     REQUIRE_THAT(refusal({"--no-tied=7"}).message, contains("--no-tied takes no value"));
 }
 
+TEST_CASE("cli: a list takes words up to the next flag", "[cpu]") {
+    REQUIRE(Parsed({"show"}).config.data == Words{"default.txt"});
+    REQUIRE(Parsed({"show", "--data", "a"}).config.data == Words{"a"});
+    const Parsed parsed(
+        {"show", "--data", "a", "b c", "", "-", "--layers", "3", "--marks", "x", "y", "--tied"});
+    REQUIRE(parsed.config.data == Words{"a", "b c", "", "-"});
+    REQUIRE(parsed.config.marks == Words{"x", "y"});
+    REQUIRE(parsed.config.layers == 3);
+    REQUIRE(parsed.config.tied);
+    REQUIRE(parsed.given == Words{"--data", "--marks", "--layers", "--tied"});
+    REQUIRE(Parsed({"show", "--data=--x"}).config.data == Words{"--x"});
+    REQUIRE(Parsed({"show", "--data=a=b"}).config.data == Words{"a=b"});
+    // CLI11 would split the first, and has its own meanings for the others.
+    const Words strange = {"[PAD]",      "[a,b]",         "{}",  "%%", "++", "show", "train",
+                           "\"quoted\"", "<|endoftext|>", "\xff"};
+    Words words = {"show", "--marks"};
+    words.insert(words.end(), strange.begin(), strange.end());
+    REQUIRE(Parsed(words).config.marks == strange);
+    // Of a repeated one the last counts, as for every flag.
+    REQUIRE(Parsed({"show", "--data", "a", "b", "--tied", "--data", "c"}).config.data == Words{"c"});
+    for (const Words& bad : {Words{"show", "--data"}, Words{"show", "--data", "--tied"}})
+        REQUIRE_THAT(refusal(bad).message, contains("--data wants at least one value"));
+    REQUIRE_THAT(refusal({"show", "--data", "a", "--layer", "3"}).message,
+                 contains("knows no flag --layer; the nearest is --layers"));
+}
+
+TEST_CASE("cli: arguments are words without a flag, before and behind the flags", "[cpu]") {
+    REQUIRE(Parsed({"show"}).given.empty());
+    for (const Words& words : {Words{"show", "a b", "--layers", "3"}, Words{"show", "--layers", "3", "a b"},
+                               Words{"show", "--layers=3", "--tied", "a b"},
+                               Words{"show", "--tied", "--layers", "3", "--", "a b"}}) {
+        REQUIRE(Parsed(words).config.text == "a b");
+        REQUIRE(Parsed(words).config.layers == 3);
+        REQUIRE(Parsed(words).config.file.empty());
+    }
+    const Parsed two({"show", "a", "--tied", "b"});
+    REQUIRE(two.config.text == "a");
+    REQUIRE(two.config.file == "b");
+    REQUIRE(two.given == Words{"--tied", "TEXT", "FILE"});
+    for (const char* text :
+         {"", " ", "-", "[a,b]", "{}", "%%", "a=b", "train", "show", "\"quoted\"", "\n", "\xff", "#", "++"}) {
+        CAPTURE(text);
+        const Parsed parsed({"show", text});
+        REQUIRE(parsed.config.text == text);
+        REQUIRE(parsed.given == Words{"TEXT"});
+    }
+    for (const char* text : {"--tied", "-1", "--", "--help", "--no-such"}) {
+        CAPTURE(text);
+        REQUIRE(Parsed({"show", "--", text}).config.text == text);
+        REQUIRE_FALSE(Parsed({"show", "--", text}).config.tied);
+    }
+    REQUIRE(Parsed({"show", "--marks", "a", "b", "--", "c"}).config.text == "c");
+    const Failure third = refusal({"show", "a", "b", "c"});
+    REQUIRE(third.kind == FailureKind::kUsage);
+    REQUIRE_THAT(third.message,
+                 contains("prog show takes no 'c'; write --name value, and at most [TEXT] [FILE]"));
+    const Failure dash = refusal({"show", "-1 is a number"});
+    REQUIRE_THAT(dash.message, contains("knows no flag -1 is a number") && contains("goes behind --"));
+    REQUIRE_THAT(refusal({"show", "--lyaers", "3", "text"}).message, contains("the nearest is --layers"));
+}
+
 TEST_CASE("cli: help shows groups, defaults, ranges and the example", "[cpu]") {
     const std::string help = Parsed({}).help;
     for (const char* part :
          {"A program for tests.", "Usage: prog [train]", "Usage: prog sample", "\nRun\n", "\nModel\n",
           "--layers N              blocks (1 to 1000; default 4)", "(finite and above 0; default 0.001)",
           "(at least 0 and below 1; default 0)", "(gelu, relu; default gelu)", "--[no-]tied",
-          "(default runs/chapter00)", "(default on)", "Ctrl-C writes a checkpoint.",
-          "Example\n  prog train --layers 3"})
+          "(default runs/chapter00)", "(default on)", "Usage: prog show [--name value ...] [TEXT] [FILE]\n",
+          "--data FILE ...         texts (default default.txt)",
+          "\nArguments\n  TEXT                    what to print", "Ctrl-C writes a checkpoint.",
+          "Example\n  prog train --layers 3\n", "Example\n  prog sample --prompt x\n"})
         REQUIRE_THAT(help, contains(part));
     size_t begin = 0;
     for (size_t end; (end = help.find('\n', begin)) != std::string::npos; begin = end + 1)

@@ -191,3 +191,26 @@ TEST_CASE("file: paths are joined with one slash", "[cpu]") {
     REQUIRE(join_path("runs/a/", "log.csv") == "runs/a/log.csv");
     REQUIRE(join_path("", "log.csv") == "log.csv");
 }
+
+TEST_CASE("file: numbered folders take the next free number", "[cpu]") {
+    TemporaryFolder folder;
+    const std::string runs = join_path(folder.path, "a/b");
+    REQUIRE(make_numbered_folder(runs) == runs + "/001");
+    REQUIRE(make_numbered_folder(runs) == runs + "/002");
+    write_file_atomically(join_path(runs, "003"), "a file takes a number, too");
+    REQUIRE(make_numbered_folder(runs) == runs + "/004");
+    REQUIRE(folder_exists(runs + "/004"));
+}
+
+TEST_CASE("file: stdin is read to its end, zero bytes included", "[cpu]") {
+    int ends[2];
+    REQUIRE(::pipe(ends) == 0);
+    const int before = ::dup(0);
+    ::dup2(ends[0], 0);
+    REQUIRE(::write(ends[1], "a\0b\n", 4) == 4);
+    ::close(ends[1]);
+    const std::string bytes = read_stdin();
+    ::dup2(before, 0);
+    ::close(before), ::close(ends[0]);
+    REQUIRE(bytes == std::string("a\0b\n", 4));
+}

@@ -113,3 +113,33 @@ TEST_CASE("svg: misuse is a bug, not a crooked picture", "[cpu]") {
     crowded.series.resize(7);
     REQUIRE_THAT(failure_of([&] { svg::line_chart(crowded); }).message, contains("7 series, but 6 colours"));
 }
+
+TEST_CASE("svg: a bar chart draws a bar for each finite value and says all numbers in words", "[cpu]") {
+    svg::BarChart chart;
+    chart.id = "b";
+    chart.title = "Bits";
+    chart.x_label = "bits per byte";
+    chart.labels = {"bytes", "<words>"};
+    chart.bars = {{"model", {2.5, 1.25}}, {"spelling", {std::nan(""), 0.5}}};
+    for (const bool is_stacked : {false, true}) {
+        chart.is_stacked = is_stacked;
+        const std::string text = svg::bar_chart(chart);
+        CAPTURE(is_stacked, text);
+        REQUIRE(count(text, "<rect") == 3 + 2);  // and two in the legend
+        REQUIRE_THAT(text, contains("bytes: model 2.50. &lt;words&gt;: model 1.25 spelling 0.50."));
+        REQUIRE_THAT(text, contains(is_stacked ? ">1.75<" : ">0.50<"));
+        REQUIRE(count(text, "<words>") == 0);
+        REQUIRE(count(text, "nan") == 0);
+    }
+}
+
+TEST_CASE("svg: a bar chart of nothing, or of zeros, is still a picture", "[cpu]") {
+    svg::BarChart chart;
+    chart.id = "b";
+    REQUIRE_THAT(svg::bar_chart(chart), contains("</svg>"));
+    chart.labels = {"a"};
+    chart.bars = {{"x", {0}}};
+    REQUIRE_THAT(svg::bar_chart(chart), contains("</svg>"));
+    chart.bars[0].values = {-1};
+    REQUIRE(failure_of([&] { svg::bar_chart(chart); }).kind == FailureKind::kBug);
+}

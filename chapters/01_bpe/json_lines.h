@@ -1,0 +1,11 @@
+// json_lines.h - one JSON string per line, as texts.
+// Not here: any other JSON (vocabulary_files.cpp has a library for it, which is too slow to read a corpus with).
+// Source: RFC 8259, section 7.
+#pragma once
+#include <string>
+#include <string_view>
+
+// The text that `line`, a JSON string between blanks, stands for. Returns what is wrong with it, "" if nothing is.
+// Bytes that need no escape are taken as they are, valid UTF-8 or not. Half of a surrogate pair alone, which JSON can
+// write and UTF-8 cannot, becomes U+FFFD: what tiktoken makes of it.
+std::string parse_json_string(std::string_view line, std::string* text);

@@ -1,0 +1,27 @@
+// 3_bpe_dropout.cpp - solution of the exercise: BPE-dropout (Provilkov, Emelianenko, Voita 2020). While a model is trained, each merge that
+// could be made is passed over with some probability, so that the model meets a word in several cuts and learns what it is
+// made of.
+#include "chapters/01_bpe/exercises/check_3.h"
+
+// Ids of one piece. As plain::encode, but in every round each place where a merge could be made is left out with
+// probability p; of those that remain the smallest rank is made, the leftmost of equals. It ends with a round in which no
+// place remains. `random()` draws a number in [0, 1): below p the place is left out.
+std::vector<int> encode_with_dropout(const Vocabulary& vocabulary, std::string_view piece, double p,
+                                     const std::function<double()>& random) {
+    const std::map<plain::Pair, Merge> merges = plain::merges_by_pair(vocabulary);
+    std::vector<int> ids = plain::bytes_as_ids(vocabulary, piece);
+    for (;;) {
+        const Merge* best = nullptr;
+        size_t place = 0;
+        for (size_t i = 0; i + 1 < ids.size(); i++) {
+            const auto found = merges.find({ids[i], ids[i + 1]});
+            if (found == merges.end() || random() < p) continue;
+            if (best != nullptr && found->second.rank >= best->rank) continue;
+            best = &found->second;
+            place = i;
+        }
+        if (best == nullptr) return ids;
+        ids[place] = best->token;
+        ids.erase(ids.begin() + std::ptrdiff_t(place) + 1);
+    }
+}
