@@ -4,6 +4,7 @@
 #include "chapters/01_bpe/bpe.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <mutex>
 #include <optional>
@@ -45,6 +46,7 @@ struct Bpe::Tables {
     std::optional<TokenIndex> whole_pieces;  // where the vocabulary wants whole pieces first
     std::vector<int> known_pieces;  // tokens that encoding makes of their own bytes: what caches start with
     bool ids_fit_16_bits;
+    std::array<std::vector<SpecialToken>, 256> specials;  // by first byte; of one byte the longest first
 
     // The bytes of all tokens, one after the other; token id is bytes [offsets[id], offsets[id + 1]).
     std::string bytes;
@@ -63,7 +65,15 @@ Bpe::Tables::Tables(const Vocabulary& vocabulary)
     std::vector<char> is_known = vocabulary.whole_piece_first
                                      ? std::vector<char>(vocabulary.tokens.size(), true)
                                      : tokens_that_merge_to_themselves(vocabulary, merges);
-    for (const SpecialToken& special : vocabulary.specials) is_known[size_t(special.id)] = false;
+    for (const SpecialToken& special : vocabulary.specials) {
+        is_known[size_t(special.id)] = false;
+        specials[uint8_t(special.text[0])].push_back(special);
+    }
+    for (std::vector<SpecialToken>& alike : specials)
+        std::sort(alike.begin(), alike.end(),
+                  [](const SpecialToken& a, const SpecialToken& b) { return a.text.size() > b.text.size(); });
+    offsets.reserve(vocabulary.tokens.size() + 1);
+    bytes.reserve(vocabulary.tokens.size() * 8);
     for (const std::string& token : vocabulary.tokens) {
         const size_t id = offsets.size();
         if (is_known[id] && !token.empty()) {
@@ -286,20 +296,13 @@ void Bpe::append_encoded(std::string_view text, std::vector<int>* ids) const {
 
 std::vector<int> Bpe::encode_with_special(std::string_view text) const {
     std::vector<int> ids;
-    bool begins_special[256] = {};
-    for (const SpecialToken& special : vocabulary_.specials) begins_special[uint8_t(special.text[0])] = true;
     size_t begin = 0;  // of the ordinary text before the next special token
     for (size_t at = 0; at < text.size();) {
-        if (!begins_special[uint8_t(text[at])]) {
-            at++;
-            continue;
-        }
-        const SpecialToken* longest = nullptr;
-        for (const SpecialToken& special : vocabulary_.specials)
-            if (text.compare(at, special.text.size(), special.text) == 0 &&
-                (longest == nullptr || special.text.size() > longest->text.size()))
-                longest = &special;
-        if (longest == nullptr) {
+        const std::vector<SpecialToken>& alike = tables_->specials[uint8_t(text[at])];
+        const auto longest = std::find_if(alike.begin(), alike.end(), [&](const SpecialToken& special) {
+            return text.compare(at, special.text.size(), special.text) == 0;
+        });
+        if (longest == alike.end()) {
             at++;
             continue;
         }

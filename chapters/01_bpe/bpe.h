@@ -41,6 +41,7 @@ class Bpe {
   private:
     friend class Encoder;
     struct Tables;
+    // Like encode, behind the ids that are there: encode_with_special has text between its special tokens.
     void append_encoded(std::string_view text, std::vector<int>* ids) const;
 
     Vocabulary vocabulary_;

@@ -36,6 +36,13 @@ inline std::vector<int> merged(const std::vector<int>& ids, Pair pair, int token
     return result;
 }
 
+// Ordinary text never becomes a special token, not even when it reads like one.
+inline bool is_special(const Vocabulary& vocabulary, int id) {
+    for (const SpecialToken& special : vocabulary.specials)
+        if (special.id == id) return true;
+    return false;
+}
+
 // The merges by their pair, as encode wants them.
 inline std::map<Pair, Merge> merges_by_pair(const Vocabulary& vocabulary) {
     std::map<Pair, Merge> merges;
@@ -51,7 +58,8 @@ inline std::vector<int> encode(const Vocabulary& vocabulary, std::string_view te
     for_each_piece(vocabulary.pattern, text, [&](std::string_view piece) {
         if (vocabulary.whole_piece_first)
             for (int id = 0; id < vocabulary.size(); id++)
-                if (vocabulary.tokens[size_t(id)] == piece) return all.push_back(id);
+                if (vocabulary.tokens[size_t(id)] == piece && !is_special(vocabulary, id))
+                    return all.push_back(id);
 
         std::vector<int> ids = bytes_as_ids(vocabulary, piece);
         for (;;) {

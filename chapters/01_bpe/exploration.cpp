@@ -171,8 +171,11 @@ std::string explore_tables(const Exploration& found) {
     }
     if (!has_model)
         for (auto& row : rows) row.erase(row.begin() + 6, row.begin() + 9);
-    std::string text = format("%s: %zu bytes; learned from the first nine tenths, measured on the last\n\n",
-                              found.text_name.c_str(), found.text_bytes);
+    std::string text = format(
+        "%s: %zu bytes; learned from the first nine tenths, measured on the last; used, and the longest "
+        "token, "
+        "on all of it\n\n",
+        found.text_name.c_str(), found.text_bytes);
     text += aligned(rows);
     if (has_model)
         text += format(

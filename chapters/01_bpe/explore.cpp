@@ -108,7 +108,10 @@ void run_explore(const ExploreOptions& options) {
     found.model.seed = options.seed;
     found.machine =
         format("%s; %s; %d threads", machine_line().c_str(), compiler_line().c_str(), options.threads);
-    found.command = format("chapter01 explore --model-tflop %g", std::max(0.0, options.model_tflop));
+    found.command = format("chapter01 explore --model-tflop %g --seed %llu", options.model_tflop,
+                           static_cast<unsigned long long>(options.seed));
+    if (!options.data.empty()) found.command += " --data";
+    for (const std::string& path : options.data) found.command += " '" + path + "'";
 
     const std::vector<Scheme> schemes = learn_schemes(train), published = published_schemes();
     for (const Scheme& scheme : schemes) found.schemes.push_back(measure(scheme, text, held_out));

@@ -26,7 +26,7 @@ figure { margin: 0 0 1rem; background: var(--card); border: 1px solid var(--line
 .chart .curve { fill: none; stroke-width: 1.8; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .95rem; }
-th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
+th, td { padding: .35rem .45rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th:first-child, td:first-child, th.text, td.text { text-align: left; }
 th { font-weight: 600; border-bottom-color: var(--muted); vertical-align: bottom; white-space: normal; }
 td.best { font-weight: 700; }
@@ -57,7 +57,7 @@ std::string scheme_table(const Exploration& found) {
         out += "<tr>" + cell(escape(row.name)) + cell(std::to_string(row.vocabulary)) +
                cell(format("%.2f", row.bytes_per_token)) + cell(format("%.2f", row.tokens_per_word)) +
                cell(format("%.1f %%", 100 * row.used_share)) +
-               cell(row.can_be_unknown ? format("%.2f %%", 100 * row.unknown_share) : "cannot be") +
+               cell(row.can_be_unknown ? format("%.2f %%", 100 * row.unknown_share) : "none") +
                cell(row.bits ? format("%.3f", bits.total()) : "", is_best ? "best" : "") +
                cell(bits.spelling_bits > 0 ? format("%.3f", bits.spelling_bits) : "") +
                cell(row.bits ? std::to_string(bits.steps) : "") +

@@ -20,9 +20,12 @@ size_t bytes_per_id(IdFormat format) {
 }
 
 [[noreturn]] void refuse_id(const Bpe& bpe, int64_t id, size_t place, const std::string& where) {
-    const std::string shown = id >= kHuge ? "a number that large" : "id " + std::to_string(id);
-    user_error("%s: %s, at position %zu, is no token of %s, whose ids are 0 to %d", where.c_str(),
-               shown.c_str(), place, utf8::printable(bpe.vocabulary().name).c_str(),
+    const std::string name = utf8::printable(bpe.vocabulary().name);
+    if (id < bpe.vocabulary().size())
+        user_error("%s: id %lld, at position %zu, is one that %s leaves unused", where.c_str(),
+                   static_cast<long long>(id), place, name.c_str());
+    user_error("%s: id %s, at position %zu, is no token of %s, whose ids are 0 to %d", where.c_str(),
+               id >= kHuge ? "2^40 or more" : std::to_string(id).c_str(), place, name.c_str(),
                bpe.vocabulary().size() - 1);
 }
 
@@ -66,9 +69,8 @@ std::vector<int> parse_binary(std::string_view bytes, IdFormat format, const Bpe
                               const std::string& where) {
     const size_t width = bytes_per_id(format);
     if (bytes.size() % width != 0)
-        user_error(
-            "%s has %zu bytes, which is no multiple of the %zu of an id: it is cut off, or of another format",
-            where.c_str(), bytes.size(), width);
+        user_error("%s has %zu bytes, and each id takes %zu: it is cut off, or of another format",
+                   where.c_str(), bytes.size(), width);
     std::vector<int> ids(bytes.size() / width);
     for (size_t i = 0; i < ids.size(); i++) {
         int64_t id = 0;

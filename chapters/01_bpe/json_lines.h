@@ -1,5 +1,6 @@
 // json_lines.h - one JSON string per line, as texts.
-// Not here: any other JSON (vocabulary_files.cpp has a library for it, which is too slow to read a corpus with).
+// Not here: the JSON of vocabularies (vocab_json.cpp, vocabulary_files.cpp).
+// Why not the library that reads tokenizer_config.json: it is too slow to read a corpus with.
 // Source: RFC 8259, section 7.
 #pragma once
 #include <string>

@@ -29,7 +29,7 @@ void explore(const Options& options) {
     ExploreOptions explore;
     explore.data = options.data;
     explore.html = options.html;
-    explore.model_tflop = options.model_tflop > 0 ? options.model_tflop : -1;
+    explore.model_tflop = options.model_tflop;
     explore.seed = options.seed;
     explore.threads = options.threads;
     explore.quiet = options.quiet;

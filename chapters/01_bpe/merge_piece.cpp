@@ -15,6 +15,7 @@ MergeTable::MergeTable(const Vocabulary& vocabulary) {
     buckets_.assign(size_t(1) << bits, empty);
     summaries_.assign(size_t(1) << bits, 0);
     shift_ = 64 - bits;
+    token_of_rank_.reserve(vocabulary.merges.size());
     int last_rank = -1;
     for (const Merge& merge : vocabulary.merges) {
         CHECK(merge.rank >= last_rank, "[MergeTable] merges are not in the order of their ranks");
@@ -37,6 +38,7 @@ MergeTable::MergeTable(const Vocabulary& vocabulary) {
     for (size_t rank = 0; rank < token_of_rank_.size(); rank++)
         is_consecutive_ = is_consecutive_ && token_of_rank_[rank] == token_of_rank_[0] + rank;
     for (size_t byte = 0; byte < 256; byte++) token_of_byte_[byte] = uint32_t(vocabulary.byte_ids[byte]);
+    rank_of_bytes_.reserve(1 << 16);
     for (size_t pair = 0; pair < 1 << 16; pair++)
         rank_of_bytes_.push_back(rank_of(token_of_byte_[pair >> 8], token_of_byte_[pair & 0xff]));
     CHECK(token_of_rank_.size() < kNoMerge, "[MergeTable] %zu merges are too many", token_of_rank_.size());

@@ -39,7 +39,8 @@ void add_train_flags(CliVerb& verb, Options* o) {
     verb.count("--min-frequency", &o->min_frequency, 1, std::numeric_limits<int64_t>::max(),
                "stop when no pair is as frequent");
     verb.choice("--pattern", &o->pattern, {"gpt2", "cl100k", "none"}, "how text is cut into pieces first");
-    verb.list("--special-tokens", &o->special_tokens, "TEXT", "tokens that get the last ids");
+    verb.list("--special-tokens", &o->special_tokens, "TEXT",
+              "tokens that get the last ids; one that begins with '-': --special-tokens=-x");
     verb.path("--out", &o->out, "folder for the vocabulary; default: the next one under runs/chapter01");
     add_common_flags(verb, o);
     add_json_flag(verb, o);
@@ -138,8 +139,8 @@ void check_special_tokens(const Options& o) {
     }
     const size_t least = 256 + o.special_tokens.size();
     if (size_t(o.vocab_size) < least)
-        usage_error("--vocab-size %d is too small: 256 bytes and %zu special tokens need %zu", o.vocab_size,
-                    o.special_tokens.size(), least);
+        usage_error("--vocab-size %d is too small: 256 bytes and %zu special token%s need %zu", o.vocab_size,
+                    o.special_tokens.size(), o.special_tokens.size() == 1 ? "" : "s", least);
 }
 
 }  // namespace
@@ -150,6 +151,8 @@ std::string parse_command_line(int argc, const char* const* argv, Options* optio
     Cli cli("chapter01",
             "byte-pair encoding, exactly GPT-2's: learns vocabularies, turns text into ids and back.",
             "chapter01 show \"Let's tokenize this.\" --compare cl100k --html tokens.html");
+    add_common_flags(cli.verb("demo", "the tour: a vocabulary, what it makes of a text, and other schemes"),
+                     &o);
     add_train_flags(cli.verb("train", "learns a vocabulary from text"), &o);
     add_encode_flags(cli.verb("encode", "turns text into ids"), &o);
     add_decode_flags(cli.verb("decode", "turns ids into text"), &o);
@@ -158,8 +161,6 @@ std::string parse_command_line(int argc, const char* const* argv, Options* optio
     add_explore_flags(cli.verb("explore", "compares tokenization schemes on a text"), &o);
     add_stats_flags(cli.verb("stats", "what a vocabulary holds, and what of it a text uses"), &o);
     add_bench_flags(cli.verb("bench", "measures encoding and decoding on this machine"), &o);
-    add_common_flags(cli.verb("demo", "the tour that the program makes when it is given no words"), &o);
-    if (argc <= 1) return "demo";
 
     const std::string verb = cli.parse(argc, argv);
     o.has_text = cli.given("TEXT");

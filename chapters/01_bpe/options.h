@@ -43,5 +43,5 @@ struct Options {
     bool json = false;
 };
 
-// Reads the command line; returns the verb: "demo" when there are no words at all. Bad usage does not return.
+// Reads the command line; returns the verb, "demo" where none is named. Bad usage does not return.
 std::string parse_command_line(int argc, const char* const* argv, Options* options);

@@ -12,48 +12,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <string_view>
 
+#include "chapters/01_bpe/piece_key.h"
 #include "core/check.h"
-
-static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "byte i of a piece is byte i of its key");
-
-// Up to 15 bytes of text and their number, as two 64-bit words: equal when the words are.
-struct PieceKey {
-    static constexpr size_t kMaxBytes = 15;
-    static constexpr int kSizeShift = 56;  // the last byte of `high` holds the size
-
-    uint64_t low = 0, high = 0;
-
-    PieceKey() = default;
-
-    // `end`: of the whole text. Where it lets us, 16 bytes are read at once and those behind the piece masked away.
-    PieceKey(const char* piece, size_t size, const char* end) {
-        uint64_t words[2] = {0, 0};
-        if (size_t(end - piece) >= sizeof words) {
-            std::memcpy(words, piece, sizeof words);
-            words[0] &= low_bytes(size);
-            words[1] &= (size > 8 ? low_bytes(size - 8) : 0);
-        } else {
-            std::memcpy(words, piece, size);
-        }
-        low = words[0];
-        high = words[1] | uint64_t(size) << kSizeShift;
-    }
-
-    // The halves of a 128-bit product, folded: every bit of the key reaches every bit of the result.
-    uint64_t hash() const {
-        const unsigned __int128 product =
-            static_cast<unsigned __int128>(low ^ 0x9E3779B97F4A7C15u) * (high ^ 0xD1B54A32D192ED03u);
-        return uint64_t(product) ^ uint64_t(product >> 64);
-    }
-
-  private:
-    // The lowest `count` bytes set.
-    static uint64_t low_bytes(size_t count) {
-        return count >= 8 ? ~uint64_t(0) : (uint64_t(1) << 8 * count) - 1;
-    }
-};
 
 // Id: uint16_t where all ids fit into it, which is room for 8 of them; else uint32_t, and 4.
 template <class Id>

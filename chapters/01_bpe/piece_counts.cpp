@@ -4,58 +4,32 @@
 #include <algorithm>
 #include <cstring>
 
+#include "chapters/01_bpe/piece_key.h"
+#include "chapters/01_bpe/token_index.h"
 #include "core/check.h"
 #include "core/parallel.h"
 
 namespace {
 
-// What a piece is looked up by, 16 bytes. Up to 15 bytes of text are their own key, with their number in the last byte:
-// one comparison, and nothing of the text is touched. A longer piece has its hash and, below the mark, its size.
-struct Key {
-    uint64_t low, high;
-    bool operator==(const Key& other) const { return low == other.low && high == other.high; }
-};
-
-constexpr size_t kMostInline = 15;
+// A piece that is too long to be its own key (PieceKey) has its hash and, below the mark, its size.
 constexpr uint64_t kLongMark = uint64_t(0xff) << 56;
 
-bool is_long(const Key& key) {
+bool is_long(const PieceKey& key) {
     return key.high >= kLongMark;
 }
 
-size_t size_of(const Key& key) {
-    return size_t(is_long(key) ? key.high & ~kLongMark : key.high >> 56);
+size_t size_of(const PieceKey& key) {
+    return size_t(is_long(key) ? key.high & ~kLongMark : key.high >> PieceKey::kSizeShift);
 }
 
-// Multiplies and folds the 128-bit product: every bit of the result depends on every bit of both factors.
-uint64_t mix(uint64_t a, uint64_t b) {
-    __extension__ using Wide = unsigned __int128;
-    const Wide product = Wide(a) * b;
-    return uint64_t(product) ^ uint64_t(product >> 64);
-}
-
-uint64_t load(const char* bytes, size_t count) {
-    uint64_t word = 0;
-    std::memcpy(&word, bytes, count);
-    return word;
-}
-
-// text_end: up to there bytes may be read, although they are not the piece's. Reading 16 and masking what is too much
-// is faster than copying the right number.
-Key key_of(std::string_view piece, const char* text_end) {
-    const char* p = piece.data();
+// text_end: up to there bytes may be read, although they are not the piece's.
+PieceKey key_of(std::string_view piece, const char* text_end) {
     const size_t n = piece.size();
-    if (n > kMostInline) {
-        uint64_t hash = n;
-        for (size_t i = 0; i < n; i += 8)
-            hash = mix(hash ^ load(p + i, std::min<size_t>(n - i, 8)), 0x9e3779b97f4a7c15);
-        return {hash, kLongMark | uint64_t(n)};
-    }
-    if (size_t(text_end - p) < 16)
-        return {load(p, std::min<size_t>(n, 8)), load(p + 8, n > 8 ? n - 8 : 0) | uint64_t(n) << 56};
-    const uint64_t low = load(p, 8), high = load(p + 8, 8);
-    if (n < 8) return {low & ((uint64_t(1) << 8 * n) - 1), uint64_t(n) << 56};
-    return {low, (high & ((uint64_t(1) << 8 * (n - 8)) - 1)) | uint64_t(n) << 56};
+    if (n <= PieceKey::kMaxBytes) return PieceKey(piece.data(), n, text_end);
+    PieceKey key;
+    key.low = hash_of_bytes(piece);
+    key.high = kLongMark | uint64_t(n);
+    return key;
 }
 
 // Open addressing with linear probing; a power of two of slots, at most half of them taken.
@@ -63,7 +37,7 @@ class PieceTable {
   public:
     PieceTable() : slots_(kFirstSlots) {}
 
-    void add(const Key& key, const char* begin, int64_t count) {
+    void add(const PieceKey& key, const char* begin, int64_t count) {
         Slot& slot = find(key, begin);
         if (slot.count == 0) {
             slot.key = key;
@@ -89,15 +63,15 @@ class PieceTable {
 
   private:
     struct Slot {
-        Key key{0, 0};
+        PieceKey key;
         const char* begin = nullptr;  // of the first such piece, somewhere in the texts
         int64_t count = 0;            // 0: free
     };
     static constexpr size_t kFirstSlots = 1 << 14;
 
-    Slot& find(const Key& key, const char* begin) {
+    Slot& find(const PieceKey& key, const char* begin) {
         const size_t mask = slots_.size() - 1;
-        size_t i = size_t(mix(key.low ^ 0x2545f4914f6cdd1d, key.high ^ 0xd6e8feb86659fd93)) & mask;
+        size_t i = size_t(key.hash()) & mask;
         for (;; i = (i + 1) & mask) {
             Slot& slot = slots_[i];
             if (slot.count == 0) return slot;

@@ -10,6 +10,9 @@ using namespace vocabulary_parts;
 
 namespace {
 
+// Eight times the longest token in use. Each way to halve a token is tried: the time grows with the square of its size.
+constexpr size_t kMaxTokenBytes = 1024;
+
 // The bytes of a base64 text; nothing where it is none.
 std::optional<std::string> base64_bytes(std::string_view text) {
     static const std::string kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -54,6 +57,9 @@ Vocabulary load_rank_file(const std::string& path, Pattern pattern, std::vector<
         std::optional<std::string> bytes;
         if (is_number) bytes = base64_bytes(text.substr(0, blank));
         if (!bytes) refuse(path, line_name(line), "wants \"base64 rank\", not \"" + printable(text) + "\"");
+        if (bytes->size() > kMaxTokenBytes)
+            refuse(path, line_name(line),
+                   format("a token has at most %zu bytes, not %zu", kMaxTokenBytes, bytes->size()));
         const int id = number.size() <= 7 ? std::stoi(std::string(number)) : kMaxIds;
         const std::string wrong = place_token(&vocabulary.tokens, id, std::move(*bytes));
         if (!wrong.empty()) refuse(path, line_name(line), wrong);

@@ -40,12 +40,19 @@ std::vector<bool> character_starts(const std::string& text) {
     return starts;
 }
 
-// How the vocabulary comes to a token: the last merge of its own bytes.
+// How the vocabulary comes to a token: the first merge that makes it. A rank file has one for each way to halve the token;
+// there it is the last one of the token's own bytes.
 TokenOrigin origin_of(const Bpe& bpe, const Tracer& tracer, int id) {
-    for (const SpecialToken& special : bpe.vocabulary().specials)
+    const Vocabulary& vocabulary = bpe.vocabulary();
+    for (const SpecialToken& special : vocabulary.specials)
         if (special.id == id) return {TokenOrigin::kSpecial, -1, -1, -1};
     const std::string_view bytes = bpe.bytes_of(id);
     if (bytes.size() == 1) return {TokenOrigin::kByte, -1, -1, -1};
+    if (!vocabulary.whole_piece_first) {
+        const auto made = std::find_if(vocabulary.merges.begin(), vocabulary.merges.end(),
+                                       [id](const Merge& merge) { return merge.token == id; });
+        return {TokenOrigin::kMerge, made->rank, made->left, made->right};
+    }
     const PieceTrace trace = tracer.trace(bytes);
     if (trace.is_looked_up || trace.steps.empty() || trace.steps.back().merge.token != id)
         return {TokenOrigin::kLookedUp, -1, -1, -1};

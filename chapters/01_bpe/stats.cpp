@@ -160,7 +160,7 @@ void run_stats(const Options& options) {
         if (kind != TokenKind::kSpecial) all.push_back(id);
         if (usage.counts[size_t(id)] > 0)
             by_count.push_back(id);
-        else
+        else if (kind != TokenKind::kSpecial)  // ordinary text never has one
             unused.push_back(id);
         const bool is_word = kind == TokenKind::kWordAfterBlank || kind == TokenKind::kLetters;
         if (is_word && usage.counts[size_t(id)] == 0) unused_words.push_back(id);

@@ -27,7 +27,7 @@ const char* name_of(TokenKind kind);
 // The kinds of all ids of a vocabulary.
 std::vector<TokenKind> token_kinds(const Vocabulary& vocabulary);
 
-// Ids of the ids in `candidates`, the longest tokens first; of equal length the smaller id.
+// `candidates`, the longest tokens first; of equal length the smaller id.
 std::vector<int> longest_first(const Vocabulary& vocabulary, std::vector<int> candidates);
 
 void run_stats(const Options& options);

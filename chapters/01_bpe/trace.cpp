@@ -53,8 +53,10 @@ void print_trace(const Vocabulary& vocabulary, const PieceTrace& trace) {
 Tracer::Tracer(const Vocabulary& vocabulary)
     : vocabulary_(vocabulary), merges_(plain::merges_by_pair(vocabulary)) {
     if (!vocabulary.whole_piece_first) return;
-    for (int id = 0; id < vocabulary.size(); id++) whole_pieces_.insert({vocabulary.tokens[size_t(id)], id});
-    for (const SpecialToken& special : vocabulary.specials) whole_pieces_.erase(special.text);
+    std::vector<bool> is_special(vocabulary.tokens.size());
+    for (const SpecialToken& special : vocabulary.specials) is_special[size_t(special.id)] = true;
+    for (int id = 0; id < vocabulary.size(); id++)
+        if (!is_special[size_t(id)]) whole_pieces_.insert({vocabulary.tokens[size_t(id)], id});
 }
 
 PieceTrace Tracer::trace(std::string_view piece) const {

@@ -225,8 +225,9 @@ void MergeLoop::merge_places(const Pair& pair, int token) {
     const int a = left_of(pair.pair), b = right_of(pair.pair);
     const uint32_t a_size = sizes_[size_t(a)], b_size = sizes_[size_t(b)];
     const auto begin = pool_.begin() + std::ptrdiff_t(pair.first), end = begin + pair.places;
-    // "aaa" is (aa)a: the leftmost pair goes first. Only a pair of equals can overlap itself.
-    if (a == b) std::sort(begin, end);
+    // "aaa" is (aa)a: the leftmost goes first. Places are noted from left to right, and what a merge notes while it goes
+    // from left to right is again in that order.
+    DCHECK(std::is_sorted(begin, end), "[trainer] places out of order");
     for (auto place = begin; place != end; ++place) {
         const uint32_t i = *place, j = i + a_size;
         if (slots_[i].token != a || slots_[j].token != b) continue;
@@ -279,6 +280,9 @@ void MergeLoop::apply_gains(Side& side, PairWith&& pair_with) {
 void check_specials(const std::vector<std::string>& specials) {
     for (size_t i = 0; i < specials.size(); i++) {
         if (specials[i].empty()) user_error("a special token is empty; it wants at least one character");
+        if (specials[i].size() == 1)
+            user_error("the special token '%s' is a single byte, which is an ordinary token already",
+                       utf8::printable(specials[i]).c_str());
         if (std::find(specials.begin(), specials.begin() + std::ptrdiff_t(i), specials[i]) !=
             specials.begin() + std::ptrdiff_t(i))
             user_error("the special token '%s' is named twice", utf8::printable(specials[i]).c_str());
@@ -310,10 +314,8 @@ Vocabulary train_bpe(const std::vector<std::string_view>& texts, const TrainOpti
         loop.merge(pair, token, uint32_t(vocabulary.tokens.back().size()));
         if (options.progress && token % 256 == 0) options.progress(vocabulary.size() - first, total);
     }
+    // note: merges may have made an ordinary token of the same bytes, where the text has them. Ordinary text keeps to that one.
     for (const std::string& special : options.specials) {
-        if (std::find(vocabulary.tokens.begin(), vocabulary.tokens.end(), special) != vocabulary.tokens.end())
-            user_error("the special token '%s' is also an ordinary token; choose one that the text lacks",
-                       utf8::printable(special).c_str());
         vocabulary.specials.push_back({special, vocabulary.size()});
         vocabulary.tokens.push_back(special);
     }

@@ -22,6 +22,6 @@ struct TrainOptions {
 // Each text is a document of its own: pieces never cross its ends. Equal counts: the pair with the smaller left id, then
 // right id, bytes numbered as in GPT-2, which gives the merges of HuggingFace's trainer. Counting uses
 // parallel::num_threads() threads; the merges do not depend on them. Memory: about 30 bytes per byte of different pieces.
-// Errors: no text; a vocab_size below 256 and the special tokens; a special token that is empty, named twice, or an
-// ordinary token; different pieces of more than 4 GiB together.
+// Errors: no text; a vocab_size below 256 and the special tokens; a special token that is empty, named twice, or a
+// single byte; different pieces of more than 4 GiB together.
 Vocabulary train_bpe(const std::vector<std::string_view>& texts, const TrainOptions& options);

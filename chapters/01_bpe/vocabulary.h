@@ -48,13 +48,18 @@ Vocabulary byte_vocabulary(Pattern pattern);
 // Every file is hostile until checked: an error names the file, the line or entry, and the reason (exit code 1).
 
 // "gpt2" and "cl100k" are found through data/ like every data set; anything else is a folder that save_vocabulary wrote,
-// or that holds encoder.json and vocab.bpe, or vocab.json and merges.txt, or one *.tiktoken file.
+// or that holds encoder.json and vocab.bpe, or vocab.json and merges.txt, or one *.tiktoken file. Pattern and special tokens
+// come from tokenizer_config.json beside them; without it, GPT-2's pattern, and special is what is written like <this> or
+// [this] and made by no merge. A rank file has them by its name (cl100k_base, r50k_base, p50k_base); any other needs the
+// config. Every vocabulary needs all 256 bytes; files take at most 256 MiB, ids go up to 2^20 - 1.
 Vocabulary load_vocabulary(const std::string& name_or_folder);
 
-// GPT-2's pair of files: token -> id as JSON, and one merge per line after a version line.
+// GPT-2's pair of files: token -> id as JSON, and one merge per line after a version line. Every token must be a byte, made
+// by a merge, or special: one that is not says that the merges are cut short.
 Vocabulary load_gpt2_files(const std::string& vocab_json, const std::string& merges_txt);
 
 // tiktoken's: "base64 rank" per line. Merges are all ways to halve a token into two tokens, ranked by what they make.
+// A token has at most 1,024 bytes.
 Vocabulary load_rank_file(const std::string& path, Pattern pattern, std::vector<SpecialToken> specials);
 
 // Writes vocab.json, merges.txt and tokenizer_config.json (pattern and special tokens) into `folder`.

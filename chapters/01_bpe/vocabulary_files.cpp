@@ -24,8 +24,6 @@ namespace {
 using nlohmann::json;
 using namespace vocabulary_parts;
 
-constexpr size_t kMaxGuessedSpecials = 1000;
-
 // ---- Spelling -------------------------------------------------------------------------------------------------------
 
 std::string spell(std::string_view bytes) {
@@ -34,22 +32,30 @@ std::string spell(std::string_view bytes) {
     return text;
 }
 
-// The bytes that `text` spells; nothing where a character spells no byte (a special token may have any).
-std::optional<std::string> unspell(const std::string& text) {
+// Puts the bytes that `text` spells in its place: they are never longer. False where a character spells no byte (a special
+// token may have any).
+bool unspell(std::string* text) {
     static constexpr int kNoByte = -1;
     static const std::vector<int> byte_of_code = [] {
         std::vector<int> table(0x144, kNoByte);  // 0x100 + 68 - 1 is the last code point in use
         for (int byte = 0; byte < 256; byte++) table[byte_spelling()[size_t(byte)]] = byte;
         return table;
     }();
-    std::string bytes;
-    bytes.reserve(text.size());
-    for (size_t offset = 0; offset < text.size();) {
-        const uint32_t code = utf8::decode_next(text, &offset);
-        if (code >= byte_of_code.size() || byte_of_code[code] == kNoByte) return std::nullopt;
-        bytes.push_back(char(byte_of_code[code]));
+    size_t size = 0;
+    for (size_t offset = 0; offset < text->size();) {
+        const uint32_t code = utf8::decode_next(*text, &offset);
+        if (code >= byte_of_code.size() || byte_of_code[code] == kNoByte) return false;
+        (*text)[size++] = char(byte_of_code[code]);
     }
-    return bytes;
+    text->resize(size);
+    return true;
+}
+
+// Without a list of them, a token that no merge makes is taken for a special one only when it is written like one:
+// <|endoftext|>, <s>, [CLS]. Any other says that merges are missing.
+bool looks_special(const std::string& text) {
+    return text.size() > 2 &&
+           ((text.front() == '<' && text.back() == '>') || (text.front() == '[' && text.back() == ']'));
 }
 
 // ---- merges.txt -----------------------------------------------------------------------------------------------------
@@ -59,6 +65,7 @@ std::vector<Merge> read_merges(const std::string& path, const std::vector<std::s
                                const TokenIndex& index) {
     const std::string file = read_file(path, kMaxFileBytes);
     std::vector<Merge> merges;
+    merges.reserve(texts.size());
     std::vector<int> first_way(texts.size(), -1);  // the merge that makes a token
     std::set<std::pair<int, int>> other_ways;      // merges.txt of training has none, but they do no harm
     std::string whole;
@@ -147,7 +154,8 @@ Vocabulary load_merge_files(const std::string& vocab_json, const std::string& me
     Vocabulary vocabulary;
     vocabulary.name = vocab_json;
     vocabulary.pattern = config.pattern;
-    std::vector<std::string> texts = read_vocab_json(vocab_json);
+    vocabulary.tokens = read_vocab_json(vocab_json);
+    std::vector<std::string>& texts = vocabulary.tokens;  // spelled, as in the files, up to the last loop
 
     // A special token is written as it is, not spelled: take it out before the others are read as spelled bytes.
     if (config.specials)
@@ -161,28 +169,26 @@ Vocabulary load_merge_files(const std::string& vocab_json, const std::string& me
             refuse(vocab_json, entry_name(texts[id]), "it is there twice");
     vocabulary.merges = read_merges(merges_txt, texts, by_text);
 
-    // Without a list of them, special is what neither is a byte nor comes from a merge.
-    std::vector<char> is_made(texts.size(), false);
-    for (const Merge& merge : vocabulary.merges) is_made[size_t(merge.token)] = true;
+    find_bytes(&vocabulary, by_text, vocab_json, [](char byte) { return spell({&byte, 1}); });
+
+    std::vector<char> is_ordinary(texts.size());
+    for (const int id : vocabulary.byte_ids) is_ordinary[size_t(id)] = true;
+    for (const Merge& merge : vocabulary.merges) is_ordinary[size_t(merge.token)] = true;
     std::vector<SpecialToken> specials = config.specials.value_or(std::vector<SpecialToken>());
-    vocabulary.tokens.resize(texts.size());
     for (size_t id = 0; id < texts.size(); id++) {
         if (texts[id].empty()) continue;
-        std::optional<std::string> bytes = unspell(texts[id]);
-        const bool is_ordinary = is_made[id] || (bytes && bytes->size() == 1);
-        if (!is_ordinary && !config.specials) {
-            specials.push_back({texts[id], int(id)});
-            if (specials.size() > kMaxGuessedSpecials)
+        if (!is_ordinary[id]) {
+            if (config.specials || !looks_special(texts[id]))
                 refuse(merges_txt, "its end",
-                       format("more than %zu tokens of %s are made by no merge; is it cut short?",
-                              kMaxGuessedSpecials, utf8::printable(vocab_json).c_str()));
-            continue;
+                       format("no merge makes token %zu, \"%s\"; is the file cut short? (A special token "
+                              "wants an entry in tokenizer_config.json.)",
+                              id, printable(texts[id]).c_str()));
+            specials.push_back({texts[id], int(id)});
+            texts[id].clear();
+        } else if (!unspell(&texts[id])) {
+            refuse(vocab_json, entry_name(texts[id]), "it has a character that spells no byte");
         }
-        if (!bytes) refuse(vocab_json, entry_name(texts[id]), "it has a character that spells no byte");
-        vocabulary.tokens[id] = std::move(*bytes);
     }
-
-    find_bytes(&vocabulary, by_text, vocab_json, [](char byte) { return spell({&byte, 1}); });
     add_specials(&vocabulary, specials, config.specials ? config_path : vocab_json);
     return vocabulary;
 }
@@ -220,9 +226,8 @@ TokenizerConfig config_of_rank_file(const std::string& folder, const std::string
         config.specials = {{"<|endoftext|>", 50256}};
     } else {
         user_error(
-            "%s: the split pattern of this file is unknown\nput a tokenizer_config.json beside it: "
-            "{\"pattern\": \"gpt2\", "
-            "\"added_tokens_decoder\": {}}",
+            "%s: the split pattern of this file is unknown; put a tokenizer_config.json beside it: "
+            "{\"pattern\": \"gpt2\", \"added_tokens_decoder\": {}}",
             utf8::printable(join_path(folder, name)).c_str());
     }
     return config;
@@ -244,9 +249,8 @@ Vocabulary load_folder(const std::string& folder) {
                               config.specials.value_or(std::vector<SpecialToken>()));
     }
     user_error(
-        "%s: no vocabulary in this folder\nit wants vocab.json and merges.txt, or encoder.json and "
-        "vocab.bpe, or one "
-        "*.tiktoken file",
+        "%s: no vocabulary in this folder; it wants vocab.json and merges.txt, or encoder.json and "
+        "vocab.bpe, or one *.tiktoken file",
         utf8::printable(folder).c_str());
 }
 
@@ -291,24 +295,21 @@ void save_vocabulary(const Vocabulary& vocabulary, const std::string& folder) {
     for (const SpecialToken& special : vocabulary.specials)
         utf8::decode(special.text, "special token \"" + printable(special.text) + "\"");
     const auto quoted = [](const std::string& text) { return json(text).dump(); };
-    const auto is_special = [&](int id) {
-        for (const SpecialToken& special : vocabulary.specials)
-            if (special.id == id) return true;
-        return false;
-    };
+    std::vector<bool> is_special(vocabulary.tokens.size());
+    for (const SpecialToken& special : vocabulary.specials) is_special[size_t(special.id)] = true;
 
     std::string tokens = "{", merges = "#version: 0.2\n";
     std::vector<std::string> texts;  // a special token as it is, the others spelled
     for (int id = 0; id < vocabulary.size(); id++) {
         const std::string& bytes = vocabulary.tokens[size_t(id)];
-        texts.push_back(is_special(id) ? bytes : spell(bytes));
+        texts.push_back(is_special[size_t(id)] ? bytes : spell(bytes));
     }
     TokenIndex seen(texts);
     // note: a special token that reads like the spelling of another one is left to tokenizer_config.json, because a name
     // can stand in vocab.json only once.
     for (const bool takes_specials : {false, true})
         for (int id = 0; id < vocabulary.size(); id++)
-            if (is_special(id) == takes_specials && !texts[size_t(id)].empty() && !seen.add(id))
+            if (is_special[size_t(id)] == takes_specials && !texts[size_t(id)].empty() && !seen.add(id))
                 texts[size_t(id)].clear();
     for (int id = 0; id < vocabulary.size(); id++)
         if (!texts[size_t(id)].empty())

@@ -3,6 +3,7 @@
 // For vocabulary_files.cpp, vocab_json.cpp and rank_file.cpp only.
 #pragma once
 #include <algorithm>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,7 +17,7 @@ namespace vocabulary_parts {
 
 constexpr size_t kMaxFileBytes = size_t(256) << 20;
 constexpr int kMaxIds =
-    1 << 20;  // four times the largest vocabulary in use; bpe.cpp packs an id into 20 bits
+    1 << 20;  // four times the largest vocabulary in use; merge_piece.h packs an id into 20 bits
 
 // Text from a file as part of a message: one line, and not a long one.
 inline std::string printable(std::string_view text) {
@@ -63,10 +64,10 @@ inline std::string place_token(std::vector<std::string>* tokens, int64_t id, std
 // Special tokens get their places. One that a file lists among its tokens, with the same id, is there already.
 inline void add_specials(Vocabulary* vocabulary, const std::vector<SpecialToken>& specials,
                          const std::string& path) {
+    std::set<std::string_view> texts;
     for (const SpecialToken& special : specials) {
         const std::string where = "special token \"" + printable(special.text) + "\"";
-        for (const SpecialToken& other : vocabulary->specials)
-            if (other.text == special.text) refuse(path, where, "it is there twice");
+        if (!texts.insert(special.text).second) refuse(path, where, "it is there twice");
         const std::string wrong = place_token(&vocabulary->tokens, special.id, special.text);
         if (!wrong.empty()) refuse(path, where, wrong);
         vocabulary->specials.push_back(special);

@@ -1,6 +1,6 @@
 // utf8.h - text as code points: a strict UTF-8 decoder, an encoder, and text made safe to show.
 // Not here: normalisation, case, grapheme clusters. A character of this course is one code point.
-// Source: Unicode 15, table 3-7 (well-formed byte sequences).
+// Source: Unicode 16, table 3-7 (well-formed byte sequences).
 #pragma once
 #include <cstddef>
 #include <cstdint>

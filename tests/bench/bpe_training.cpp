@@ -3,6 +3,7 @@
 //   build/cpu/bench/bpe_training [FILE [VOCAB_SIZE]]     one thread; default: tiny Shakespeare to 512 and to 8192
 // Not here: rivals (tests/golden/tokenizer_training.py times HuggingFace's trainer on the same file).
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
@@ -192,8 +193,8 @@ int main(int argc, char** argv) {
     const std::string text = read_file(has_file ? argv[1] : *shakespeare);
     const int large = argc > 2 ? std::atoi(argv[2]) : 8192;
     const std::vector<int> sizes = {512, large};
-    std::printf("%zu bytes, one thread, seconds of CPU time to %d and to %d tokens\n", text.size(), sizes[0],
-                sizes[1]);
+    std::printf("| %zu bytes; seconds of CPU time, one thread | to %d | to %d tokens |\n|---|---|---|\n",
+                text.size(), sizes[0], sizes[1]);
 
     const Merges expected = trainer(text, large);
     for (const Rung& rung : kRungs) {
@@ -201,7 +202,7 @@ int main(int argc, char** argv) {
         std::string line;
         for (const int size : sizes) {
             if (last > kPatience_s || (has_file && &rung < &kRungs[3])) {
-                line += format("%10s", "-");
+                line += " - |";
                 continue;
             }
             double best = 1e30;
@@ -213,9 +214,10 @@ int main(int argc, char** argv) {
                           std::equal(merges.begin(), merges.end(), expected.begin()),
                       "[bench] '%s' makes other merges", rung.name);
             }
-            line += format("%10.4f", last = best);
+            last = best;
+            line += format(" %.3g |", best);
         }
-        std::printf("%s  %s\n", line.c_str(), rung.name);
+        std::printf("| %s |%s\n", rung.name, line.c_str());
         std::fflush(stdout);
     }
     double standard = 1e30, ours = 1e30;
@@ -226,6 +228,16 @@ int main(int argc, char** argv) {
         CHECK_EQ(count_pieces({text}, Pattern::kGpt2).size(), pieces);
         standard = std::min(standard, middle - start), ours = std::min(ours, seconds() - middle);
     }
-    std::printf("%10.4f  counting the pieces, in all of these: with std::unordered_map\n", standard);
-    std::printf("%10.4f  counting the pieces with piece_counts.cpp\n", ours);
+    std::printf("| of it, counting the pieces: with std::unordered_map | %.3g | |\n", standard);
+    std::printf("| of it, counting the pieces: with piece_counts.cpp | %.3g | |\n", ours);
+    const int threads = parallel::available_cores();
+    parallel::set_num_threads(threads);
+    double together = 1e30;
+    for (int round = 0; round < 3; round++) {
+        const auto start = std::chrono::steady_clock::now();
+        count_pieces({text}, Pattern::kGpt2);
+        together = std::min(together,
+                            std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    }
+    std::printf("| the same on %d threads, seconds that pass | %.3g | |\n", threads, together);
 }

@@ -21,7 +21,6 @@ accepted 'vocabulary size: exactly the bytes and special tokens' -- train --data
 refused 'special token: empty' 2 'an empty token' -- "${train[@]}" --special-tokens ''
 refused 'special token: twice' 2 "'<x>' is there twice" -- "${train[@]}" --special-tokens '<x>' '<y>' '<x>'
 refused 'special token: no UTF-8' 2 "'\\xff\\xff' is not valid UTF-8" -- "${train[@]}" --special-tokens $'\xff\xff'
-refused 'special token: learned as well' 1 "'the' is also an ordinary token" -- train --data <(yes 'the the' | head -50) --vocab-size 300 --special-tokens the --quiet --out folder.txt
 refused 'pattern: unknown' 2 "--pattern knows no 'gpt-2'" 'nearest is gpt2' -- "${train[@]}" --pattern gpt-2
 refused 'out: a file' 1 'text.txt' 'Not a directory' -- "${train[@]}" --out text.txt
 refused 'out: below a file' 1 'Not a directory' -- "${train[@]}" --out text.txt/x
@@ -78,14 +77,14 @@ refused 'vocabulary: a rank file that is no base64' 1 'ranks/a.tiktoken' 'line 2
 
 # ---- ids ----
 declines 'ids: outside the vocabulary' 1 'stdin: id 300, at position 2, is no token of small, whose ids are 0 to 299' '1 2 300' decode --vocab small
-declines 'ids: far outside' 1 'a number that large, at position 1' '1 99999999999999999999999999' decode --vocab small
+declines 'ids: far outside' 1 'id 2^40 or more, at position 1' '1 99999999999999999999999999' decode --vocab small
 declines 'ids: negative' 1 "'-1', at position 0, is no id" '-1' decode --vocab small
 declines 'ids: a word' 1 "'x', at position 1, is no id" '1 x 2' decode --vocab small
 declines 'ids: a list' 1 "'[1,', at position 0, is no id" '[1, 2]' decode --vocab small
 declines 'ids: terminal escapes' 1 '\x1b[2J' '\x1b[2J' decode --vocab small
-declines 'ids: u16 with an odd byte' 1 'stdin has 3 bytes, which is no multiple of the 2' '\x01\x00\x01' decode --vocab small --input-format u16
+declines 'ids: u16 with an odd byte' 1 'stdin has 3 bytes, and each id takes 2' '\x01\x00\x01' decode --vocab small --input-format u16
 for bytes in '\x01' '\x01\x00' '\x01\x00\x00' '\x01\x00\x00\x00\x01'; do
-    declines "ids: u32 cut off ($bytes)" 1 'no multiple of the 4' "$bytes" decode --vocab small --input-format u32
+    declines "ids: u32 cut off ($bytes)" 1 'and each id takes 4' "$bytes" decode --vocab small --input-format u32
 done
 declines 'ids: u16 outside' 1 'id 300, at position 1' '\x01\x00\x2c\x01' decode --vocab small --input-format u16
 declines 'ids: u32 outside' 1 'id 4294967295, at position 0' '\xff\xff\xff\xff' decode --vocab small --input-format u32

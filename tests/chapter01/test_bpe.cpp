@@ -120,6 +120,41 @@ TEST_CASE("merges alone make every token of GPT-2 out of its bytes", "[chapter01
     }
 }
 
+TEST_CASE("which tokens come out of their own bytes is found without trying", "[chapter01][bpe]") {
+    // Made-up merges of few letters: many tokens are cut across by an earlier merge, or by themselves ("aa" in "aaa").
+    size_t reached = 0, missed = 0;
+    for (uint32_t seed = 0; seed < 300; seed++) {
+        std::mt19937 random(seed);
+        Vocabulary vocabulary = byte_vocabulary(Pattern::kNone);
+        std::vector<int> parts;
+        for (const char letter : std::string("abc").substr(0, 1 + seed % 3))
+            parts.push_back(vocabulary.byte_ids[uint8_t(letter)]);
+        for (int tries = 0; tries < 60; tries++) {
+            const int left = parts[random() % parts.size()], right = parts[random() % parts.size()];
+            const std::string token = vocabulary.tokens[size_t(left)] + vocabulary.tokens[size_t(right)];
+            if (token.size() > 24 ||
+                std::count(vocabulary.tokens.begin(), vocabulary.tokens.end(), token) > 0)
+                continue;
+            vocabulary.merges.push_back({left, right, vocabulary.size(), int(vocabulary.merges.size())});
+            parts.push_back(vocabulary.size());
+            vocabulary.tokens.push_back(token);
+        }
+        const MergeTable merges(vocabulary);
+        PieceMerger merger(merges);
+        const std::vector<char> is_reached = tokens_that_merge_to_themselves(vocabulary, merges);
+        for (int id = 0; id < vocabulary.size(); id++) {
+            std::vector<uint32_t> ids(vocabulary.tokens[size_t(id)].size());
+            const size_t count = merger.merge(vocabulary.tokens[size_t(id)], ids.data());
+            const bool is_itself = count == 1 && ids[0] == uint32_t(id);
+            CAPTURE(seed, id, vocabulary.tokens[size_t(id)]);
+            REQUIRE(bool(is_reached[size_t(id)]) == is_itself);
+            (is_itself ? reached : missed)++;
+        }
+    }
+    REQUIRE(reached > 1000);
+    REQUIRE(missed > 1000);
+}
+
 TEST_CASE("the fast version does what the plain one does", "[chapter01][bpe]") {
     const Pattern pattern = GENERATE(Pattern::kGpt2, Pattern::kCl100k, Pattern::kNone);
     Vocabulary vocabulary = toy_vocabulary(pattern);

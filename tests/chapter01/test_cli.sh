@@ -15,7 +15,7 @@ count explore --seed 0 9223372036854775807
 real explore --model-tflop 'finite and at least 0' -1
 refused 'unknown verb' 2 "no verb 'encod'" 'nearest is encode' -- encod
 refused 'unknown flag' 2 '--vocab-sise' 'nearest is --vocab-size' -- train --vocab-sise 300
-refused 'unknown flag without a verb' 2 '--vocab-sise' 'nearest is --vocab-size' -- --vocab-sise 300
+refused 'unknown flag without a verb: of the tour' 2 'chapter01 demo knows no flag --vocab-sise' -- --vocab-sise 300
 refused 'flag of another verb' 2 '--html' -- encode --html x
 refused 'unknown pattern' 2 "--pattern knows no 'gpt3'" 'nearest is gpt2' -- train --pattern gpt3
 refused 'unknown input format' 2 "--input-format knows no 'json'" 'nearest is jsonl' -- encode --input-format json
@@ -114,8 +114,9 @@ check 'train: the same files for any number of threads' diff -r small again
 run train --data text.txt --vocab-size 300 --special-tokens '<|endoftext|>' '[PAD]' --out again
 check 'train: again into the same folder' eval '[ $status = 0 ] && diff -r small again'
 check 'train: says what it learned' grep -q '^again: 300 tokens: 256 bytes, 42 merges, 2 special' out
-run --data text.txt --vocab-size 300 --out default --special-tokens '<|endoftext|>' '[PAD]'
-check 'train is the default verb' diff -r small default
+run train --data text.txt --vocab-size 300 --special-tokens the 'quick brown' --out words
+gives 'train: a special token that the text holds' '298 220 299\n' 'the quick brown' encode --vocab words --special
+check 'train: and as ordinary text' eval '[ "$(printf the | "$program" encode --vocab words)" != 298 ]'
 run train --data text.txt --vocab-size 260 --quiet --json
 check 'train: the next folder under runs' [ -e runs/chapter01/001/vocab.json ]
 check 'train: --json is the last line' grep -q '^{"out": "runs/chapter01/001", "tokens": 260,' out
@@ -163,7 +164,7 @@ for word in '300 tokens, 42 merges, 2 special' 'the longest tokens' 'bytes per t
     check "stats: $word" grep -q "$word" out
 done
 if command -v python3 >/dev/null; then
-    check 'stats: --json' eval 'tail -1 out | python3 -c "import json, sys; d = json.load(sys.stdin); assert d[\"tokens\"] == 300 == d[\"used\"] + len(d[\"unused\"])"'
+    check 'stats: --json' eval 'tail -1 out | python3 -c "import json, sys; d = json.load(sys.stdin); assert d[\"tokens\"] == 300 == d[\"used\"] + len(d[\"unused\"]) + d[\"special\"]"'
 fi
 run bench --vocab small --data text.txt --repeat 1 --json
 check 'bench: ends well' eval '[ $status = 0 ] && tail -1 out | grep -q "\"encode_seconds\": "'

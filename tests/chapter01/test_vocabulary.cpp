@@ -203,14 +203,14 @@ TEST_CASE("escapes in vocab.json mean what JSON says", "[chapter01][vocabulary]"
     const Folder folder;
     const std::string tokens =
         "{" + byte_entries() +
-        ", \"\\\\u\\\"\": 256, \"\\u005c\\/\":257,\n\t\"\\uD83D\\ude00\\n\\t\\b\\f\\r\": 258 , \"\\\"\\\"\" "
-        ": 259 }\n";
+        ", \"[\\\\u\\\"]\": 256, \"[\\u005c\\/]\":257,\n\t\"<\\uD83D\\ude00\\n\\t\\b\\f\\r>\": 258 , "
+        "\"<\\\"\\\">\" : 259 }\n";
     const Vocabulary vocabulary =
         load_gpt2_files(folder.put("vocab.json", tokens), folder.put("merges.txt", ""));
-    REQUIRE(vocabulary.tokens[256] == "\\u\"");
-    REQUIRE(vocabulary.tokens[257] == "\\/");
-    REQUIRE(vocabulary.tokens[258] == "\xf0\x9f\x98\x80\n\t\b\f\r");
-    REQUIRE(vocabulary.tokens[259] == "\"\"");
+    REQUIRE(vocabulary.tokens[256] == "[\\u\"]");
+    REQUIRE(vocabulary.tokens[257] == "[\\/]");
+    REQUIRE(vocabulary.tokens[258] == "<\xf0\x9f\x98\x80\n\t\b\f\r>");
+    REQUIRE(vocabulary.tokens[259] == "<\"\">");
     REQUIRE(vocabulary.specials.size() == 4);  // no merge makes them
 }
 
@@ -235,19 +235,32 @@ TEST_CASE("a wrong merges.txt is refused with its line", "[chapter01][vocabulary
 }
 
 TEST_CASE("merges that are cut short are noticed", "[chapter01][vocabulary]") {
+    const bool has_config = GENERATE(true, false);
+    Vocabulary vocabulary = plain::train("low lower lowest slow slower slowest", 270, 2, Pattern::kGpt2);
+    vocabulary.specials.push_back({"<|endoftext|>", vocabulary.size()});
+    vocabulary.tokens.push_back("<|endoftext|>");
     const Folder folder;
-    std::string entries = byte_entries();
-    for (int i = 0; i < 1500; i++) entries += ", \"t" + std::to_string(i) + "\": " + std::to_string(256 + i);
-    const std::string vocab = folder.put("vocab.json", "{" + entries + "}"),
-                      merges = folder.put("merges.txt", "t 0\n");
-    require_refused("cut short", {"merges.txt", "cut short"},
-                    failure_of([&] { load_gpt2_files(vocab, merges); }));
+    save_vocabulary(vocabulary, folder.path);
+    if (!has_config) std::filesystem::remove(folder.path + "/tokenizer_config.json");
+    REQUIRE(load_vocabulary(folder.path).specials.size() == 1);
+
+    std::string merges = read_file(folder.path + "/merges.txt");
+    for (size_t left = vocabulary.merges.size(); left > 0; left--) {
+        merges.resize(merges.rfind('\n', merges.size() - 2) + 1);
+        folder.put("merges.txt", merges);
+        const std::string token = spelled(
+            vocabulary.tokens[size_t(vocabulary.merges[left - 1].token)]);  // the first without a merge
+        require_refused("cut short",
+                        {"merges.txt", "no merge makes token", "\"" + token + "\"", "cut short?"},
+                        failure_of([&] { load_vocabulary(folder.path); }));
+    }
 }
 
 TEST_CASE("a wrong tokenizer_config.json is refused", "[chapter01][vocabulary]") {
     const Folder folder;
     folder.put("vocab.json", "{" + byte_entries() + ", \"ab\": 256, \"<s>\": 257}");
     folder.put("merges.txt", "a b\n");
+    const std::string listed = "\"257\": {\"content\": \"<s>\"}";
     const auto refusal = [&](const std::string& content) {
         folder.put("tokenizer_config.json", content);
         return failure_of([&] { load_vocabulary(folder.path); });
@@ -260,10 +273,13 @@ TEST_CASE("a wrong tokenizer_config.json is refused", "[chapter01][vocabulary]")
     require_refused("a list of tokens", {"added_tokens_decoder"}, refusal(added + "[]}"));
     require_refused("no number", {"entry \"x\""}, refusal(added + "{\"x\": {\"content\": \"y\"}}}"));
     require_refused("no content", {"entry \"258\"", "content"}, refusal(added + "{\"258\": {}}}"));
-    require_refused("empty", {"no text"}, refusal(added + "{\"258\": {\"content\": \"\"}}}"));
-    require_refused("an id in use", {"<s>", "id 256 is taken"},
-                    refusal(added + "{\"256\": {\"content\": \"<s>\"}}}"));
-    require_refused("too large", {"1048575"}, refusal(added + "{\"9999999\": {\"content\": \"y\"}}}"));
+    require_refused("empty", {"no text"}, refusal(added + "{" + listed + ", \"258\": {\"content\": \"\"}}}"));
+    require_refused("an id in use", {"\"y\"", "id 256 is taken"},
+                    refusal(added + "{" + listed + ", \"256\": {\"content\": \"y\"}}}"));
+    require_refused("not listed", {"merges.txt", "token 257, \"<s>\"", "tokenizer_config.json"},
+                    refusal(added + "{\"258\": {\"content\": \"y\"}}}"));
+    require_refused("too large", {"1048575"},
+                    refusal(added + "{" + listed + ", \"9999999\": {\"content\": \"y\"}}}"));
     require_refused("twice", {"\"y\"", "twice"},
                     refusal(added + "{\"257\": {\"content\": \"<s>\"}, \"258\": {\"content\": \"y\"}, "
                                     "\"259\": {\"content\": \"y\"}}}"));
@@ -305,6 +321,10 @@ TEST_CASE("rank files are read, or refused with their line", "[chapter01][vocabu
     require_refused("rank twice", {"line 257", "id 7 is taken"}, refusal("YWI= 7\n"));
     require_refused("bytes twice", {"line 258", "twice"}, refusal("YWI= 256\nYWI= 257\n"));
     require_refused("empty token", {"line 257", "no text"}, refusal(" 256\n"));
+    REQUIRE(failure_of([&] { load(byte_ranks() + base64(std::string(1024, 'x')) + " 256\n"); }).message ==
+            "");
+    require_refused("long token", {"line 257", "at most 1024 bytes, not 1025"},
+                    refusal(base64(std::string(1025, 'x')) + " 256\n"));
     require_refused("a special token's place", {"<s>", "id 300 is taken"}, refusal("YWI= 300\n"));
     require_refused("empty", {"0x00"}, failure_of([&] { load(""); }));
     require_refused("unknown name", {"tokenizer_config.json"},
