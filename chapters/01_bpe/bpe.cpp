@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <condition_variable>
 #include <cstring>
 #include <mutex>
 #include <optional>
@@ -25,7 +26,7 @@ constexpr size_t kPiecesAtATime = 64;                // cut and called for befor
 constexpr size_t kPortionBytes = size_t(128) << 10;  // of text, for one thread at a time
 constexpr size_t kFewBytes = 16;          // longest token that decode copies as if it had this many
 constexpr size_t kDecodedAtATime = 4096;  // bytes
-constexpr size_t kPortionsPerThread = 8;  // in one round
+constexpr size_t kPortionsPerThread = 8;  // at most, on their way
 
 // Makes room for `more` ids, with which `bytes_done` bytes are done, and for as many as the rest of the text will need if
 // it is like them: a vector that grows by doubling would copy all and, for a moment, need three times the memory.
@@ -38,13 +39,20 @@ void make_room(std::vector<int>* ids, size_t more, size_t ids_before, size_t byt
     ids->reserve(ids->size() + std::max(more, size_t(expected)));
 }
 
+// For each id, whether it is a token that ordinary text can become.
+std::vector<char> ordinary_tokens(const Vocabulary& vocabulary) {
+    std::vector<char> is_ordinary;
+    for (const std::string& token : vocabulary.tokens) is_ordinary.push_back(!token.empty());
+    for (const SpecialToken& special : vocabulary.specials) is_ordinary[size_t(special.id)] = false;
+    return is_ordinary;
+}
+
 }  // namespace
 
-// What all threads share. Only the list of idle encoders ever changes.
+// What all threads share.
 struct Bpe::Tables {
     MergeTable merges;
     std::optional<TokenIndex> whole_pieces;  // where the vocabulary wants whole pieces first
-    std::vector<int> known_pieces;  // tokens that encoding makes of their own bytes: what caches start with
     bool ids_fit_16_bits;
     std::array<std::vector<SpecialToken>, 256> specials;  // by first byte; of one byte the longest first
 
@@ -52,39 +60,55 @@ struct Bpe::Tables {
     std::string bytes;
     std::vector<uint32_t> offsets;
 
+    // Tokens that encoding makes of their own bytes: what caches start with. Found when the first one does, because who
+    // only decodes needs none.
+    const std::vector<int>& known_pieces(const Vocabulary& vocabulary);
+
     // Encoders that have nothing to do, with what they remember.
     std::mutex mutex;
     std::vector<std::unique_ptr<Encoder>> idle;
 
     explicit Tables(const Vocabulary& vocabulary);
+
+  private:
+    std::once_flag knows_pieces_;
+    std::vector<int> known_pieces_;
 };
 
 Bpe::Tables::Tables(const Vocabulary& vocabulary)
     : merges(vocabulary), ids_fit_16_bits(vocabulary.size() <= 1 << 16) {
-    if (vocabulary.whole_piece_first) whole_pieces.emplace(vocabulary.tokens);
-    std::vector<char> is_known = vocabulary.whole_piece_first
-                                     ? std::vector<char>(vocabulary.tokens.size(), true)
-                                     : tokens_that_merge_to_themselves(vocabulary, merges);
-    for (const SpecialToken& special : vocabulary.specials) {
-        is_known[size_t(special.id)] = false;
+    for (const SpecialToken& special : vocabulary.specials)
         specials[uint8_t(special.text[0])].push_back(special);
-    }
     for (std::vector<SpecialToken>& alike : specials)
         std::sort(alike.begin(), alike.end(),
                   [](const SpecialToken& a, const SpecialToken& b) { return a.text.size() > b.text.size(); });
     offsets.reserve(vocabulary.tokens.size() + 1);
     bytes.reserve(vocabulary.tokens.size() * 8);
     for (const std::string& token : vocabulary.tokens) {
-        const size_t id = offsets.size();
-        if (is_known[id] && !token.empty()) {
-            if (token.size() <= PieceKey::kMaxBytes) known_pieces.push_back(int(id));
-            if (whole_pieces) whole_pieces->add(int(id));
-        }
         offsets.push_back(uint32_t(bytes.size()));
         bytes += token;
     }
     offsets.push_back(uint32_t(bytes.size()));
     bytes.append(kFewBytes, '\0');  // so that reading kFewBytes from any token on stays inside
+
+    if (!vocabulary.whole_piece_first) return;
+    const std::vector<char> is_ordinary = ordinary_tokens(vocabulary);
+    whole_pieces.emplace(vocabulary.tokens);
+    for (int id = 0; id < vocabulary.size(); id++)
+        if (is_ordinary[size_t(id)]) whole_pieces->add(id);
+}
+
+const std::vector<int>& Bpe::Tables::known_pieces(const Vocabulary& vocabulary) {
+    std::call_once(knows_pieces_, [&] {
+        std::vector<char> is_known = ordinary_tokens(vocabulary);
+        const std::vector<char> is_reached = whole_pieces
+                                                 ? std::vector<char>(is_known.size(), true)
+                                                 : tokens_that_merge_to_themselves(vocabulary, merges);
+        for (size_t id = 0; id < is_known.size(); id++)
+            if (is_known[id] && is_reached[id] && vocabulary.tokens[id].size() <= PieceKey::kMaxBytes)
+                known_pieces_.push_back(int(id));
+    });
+    return known_pieces_;
 }
 
 Bpe::Bpe(Vocabulary vocabulary) : vocabulary_(std::move(vocabulary)), tables_(new Tables(vocabulary_)) {}
@@ -117,7 +141,7 @@ struct Encoder::State {
     void start(std::unique_ptr<PieceCache<Id>>* cache) {
         *cache = std::make_unique<PieceCache<Id>>(kCacheSetBits);
         // Backwards, because of two pieces in a set the one that was added last stays longer; small ids are frequent.
-        const std::vector<int>& known = bpe.tables_->known_pieces;
+        const std::vector<int>& known = bpe.tables_->known_pieces(bpe.vocabulary_);
         for (auto id = known.rbegin(); id != known.rend(); ++id) {
             const std::string_view piece = bpe.bytes_of(*id);
             const PieceKey key(piece.data(), piece.size(), piece.data() + piece.size());
@@ -250,6 +274,64 @@ class BorrowedEncoder {
     std::unique_ptr<Encoder> encoder_;
 };
 
+struct Portion {
+    std::string_view text;
+    std::vector<int> ids;
+    bool is_encoded = false;
+};
+
+// A text on its way through several threads: its portions are taken in order, encoded in any order, joined in order. Nobody
+// waits for a slow neighbour until the most that may be on the way are.
+class Portions {
+  public:
+    Portions(Pattern pattern, std::string_view text, size_t most_on_the_way, std::vector<int>* ids)
+        : pattern_(pattern), text_(text), ids_(ids), ids_before_(ids->size()), ring_(most_on_the_way) {}
+
+    // The next portion; null when there is none left.
+    Portion* take() {
+        std::unique_lock<std::mutex> lock(mutex_);
+        joined_one_.wait(lock, [&] { return taken_ - joined_ < ring_.size() || begin_ == text_.size(); });
+        if (begin_ == text_.size()) return nullptr;
+        const size_t end = certain_cut(pattern_, text_, std::min(begin_ + kPortionBytes, text_.size()));
+        Portion& portion = ring_[taken_++ % ring_.size()];
+        portion.text = text_.substr(begin_, end - begin_);
+        begin_ = end;
+        return &portion;
+    }
+
+    // Joins what has its turn, unless another thread is at it: that one will see this portion, too.
+    void give_back(Portion* portion) {
+        std::unique_lock<std::mutex> lock(mutex_);
+        portion->is_encoded = true;
+        if (is_joining_) return;
+        is_joining_ = true;
+        for (Portion* first; (first = &ring_[joined_ % ring_.size()])->is_encoded; joined_++) {
+            lock.unlock();
+            make_room(ids_, first->ids.size(), ids_before_, size_t(first->text.data() - text_.data()),
+                      text_.size());
+            ids_->insert(ids_->end(), first->ids.begin(), first->ids.end());
+            first->ids.clear();
+            lock.lock();
+            first->is_encoded = false;
+            joined_one_.notify_one();
+        }
+        is_joining_ = false;
+    }
+
+  private:
+    const Pattern pattern_;
+    const std::string_view text_;
+    std::vector<int>* const ids_;
+    const size_t ids_before_;
+
+    std::mutex mutex_;  // for all below; of a portion, between take and give_back only its is_encoded
+    std::condition_variable joined_one_;
+    std::vector<Portion> ring_;
+    size_t begin_ = 0;               // of what nobody has taken
+    size_t taken_ = 0, joined_ = 0;  // portions
+    bool is_joining_ = false;
+};
+
 }  // namespace
 
 std::vector<int> Bpe::encode(std::string_view text) const {
@@ -263,35 +345,16 @@ void Bpe::append_encoded(std::string_view text, std::vector<int>* ids) const {
         BorrowedEncoder(*this, &tables_->mutex, &tables_->idle)->encode(text, ids);
         return;
     }
-    // In rounds: while the threads encode the portions of one, the ids of the round before are joined, by one of them.
-    const size_t portions = kPortionsPerThread * size_t(parallel::num_threads());
-    std::vector<std::vector<int>> parts(portions), joining(portions);
-    std::vector<size_t> cuts(portions + 1);
-    const size_t ids_before = ids->size();
-    const auto join = [&](size_t bytes_done) {
-        size_t needed = ids->size();
-        for (const std::vector<int>& part : joining) needed += part.size();
-        make_room(ids, needed - ids->size(), ids_before, bytes_done, text.size());
-        for (std::vector<int>& part : joining) {
-            ids->insert(ids->end(), part.begin(), part.end());
-            part.clear();
+    tables_->known_pieces(
+        vocabulary_);  // now with all threads; inside the loop one would do it and the others wait
+    Portions portions(vocabulary_.pattern, text, kPortionsPerThread * size_t(parallel::num_threads()), ids);
+    parallel_for(parallel::num_threads(), [&](int64_t) {
+        BorrowedEncoder encoder(*this, &tables_->mutex, &tables_->idle);
+        while (Portion* portion = portions.take()) {
+            encoder->encode(portion->text, &portion->ids);
+            portions.give_back(portion);
         }
-    };
-    for (size_t begin = 0; begin < text.size(); begin = cuts.back()) {
-        cuts[0] = begin;
-        for (size_t i = 0; i < portions; i++)
-            cuts[i + 1] =
-                certain_cut(vocabulary_.pattern, text, std::min(cuts[i] + kPortionBytes, text.size()));
-        parallel_for(int64_t(portions) + 1, [&](int64_t task) {
-            if (task == 0) return join(begin);
-            const size_t i = size_t(task) - 1, from = cuts[i], to = cuts[i + 1];
-            if (from < to)
-                BorrowedEncoder(*this, &tables_->mutex, &tables_->idle)
-                    ->encode(text.substr(from, to - from), &parts[i]);
-        });
-        parts.swap(joining);
-    }
-    join(text.size());
+    });
 }
 
 std::vector<int> Bpe::encode_with_special(std::string_view text) const {

@@ -4,6 +4,7 @@
 // not empty, find the smallest as well.
 #include <algorithm>
 
+#include "chapters/01_bpe/large_pages.h"
 #include "chapters/01_bpe/merge_piece.h"
 #include "core/check.h"
 
@@ -87,7 +88,7 @@ class RankQueue {
     }
 
     std::vector<uint32_t> lists_;  // by rank: its newest chunk
-    std::vector<Chunk> chunks_;
+    std::vector<Chunk, LargePages<Chunk>> chunks_;
     std::vector<uint64_t> has_list_;  // a bit for each rank
     std::vector<uint64_t> has_word_;  // a bit for each word of has_list_ that is not 0
     std::vector<uint32_t> open_;
@@ -107,7 +108,7 @@ struct Place {
 
 struct PieceMerger::Long {
     RankQueue queue;
-    std::vector<Place> places;
+    std::vector<Place, LargePages<Place>> places;
 };
 
 PieceMerger::PieceMerger(const MergeTable& merges) : merges_(merges) {}
@@ -120,7 +121,7 @@ size_t PieceMerger::merge_long(std::string_view piece, uint32_t* ids) {
         user_error("a piece of %zu bytes cannot be encoded: 4 GiB without a place to cut", count);
     if (!long_) long_.reset(new Long{RankQueue(merges.ranks()), {}});
     RankQueue& queue = long_->queue;
-    std::vector<Place>& places = long_->places;
+    auto& places = long_->places;
     if (places.size() < count + 1) places.resize(count + 1);
     for (size_t i = 0; i < count; i++) {
         const uint32_t rank = i + 1 < count ? merges.rank_of_bytes(uint8_t(piece[i]), uint8_t(piece[i + 1]))

@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "core/check.h"
+#include "core/parallel.h"
 
 MergeTable::MergeTable(const Vocabulary& vocabulary) {
     CHECK(vocabulary.size() <= 1 << kIdBits, "[MergeTable] %d tokens are too many", vocabulary.size());
@@ -134,10 +135,15 @@ std::vector<char> tokens_that_merge_to_themselves(const Vocabulary& vocabulary, 
         made_by[size_t(merge.token)] = &merge;
     }
     if (is_in_order) {
+        std::vector<char> meet(vocabulary.merges.size());
+        constexpr int64_t kAtATime = 1024;
+        parallel_ranges(int64_t(meet.size()), kAtATime, [&](int64_t begin, int64_t end) {
+            for (int64_t i = begin; i < end; i++)
+                meet[size_t(i)] = halves_meet(vocabulary.merges[size_t(i)], merges, made_by);
+        });
         for (const Merge& merge : vocabulary.merges)
-            is_reached[size_t(merge.token)] = is_reached[size_t(merge.left)] &&
-                                              is_reached[size_t(merge.right)] &&
-                                              halves_meet(merge, merges, made_by);
+            is_reached[size_t(merge.token)] =
+                is_reached[size_t(merge.left)] && is_reached[size_t(merge.right)] && meet[size_t(merge.rank)];
         return is_reached;
     }
     // A file from elsewhere: try each token.

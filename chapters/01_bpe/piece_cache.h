@@ -4,17 +4,11 @@
 // Built like a processor's cache: a set of two entries fills one cache line, a new piece takes the place of the older of
 // the two. So its size is fixed, nothing is ever moved, and a look-up costs one cache line.
 #pragma once
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
 #include <cstdint>
-#include <cstdlib>
-#include <cstring>
-#include <memory>
+#include <vector>
 
+#include "chapters/01_bpe/large_pages.h"
 #include "chapters/01_bpe/piece_key.h"
-#include "core/check.h"
 
 // Id: uint16_t where all ids fit into it, which is room for 8 of them; else uint32_t, and 4.
 template <class Id>
@@ -29,15 +23,14 @@ class PieceCache {
         size_t count() const { return size_t(high >> kCountShift); }
     };
 
-    explicit PieceCache(int set_bits)
-        : shift_(64 - set_bits), sets_(static_cast<Set*>(allocate(sizeof(Set) << set_bits)), std::free) {}
+    explicit PieceCache(int set_bits) : shift_(64 - set_bits), sets_(size_t(1) << set_bits) {}
 
     struct alignas(64) Set {
         Entry entries[2];
     };
 
     // Where the piece is, if it is there. Fetching it early (prefetch) lets the next pieces be cut in the meantime.
-    Set* set_of(const PieceKey& key) { return sets_.get() + (key.hash() >> shift_); }
+    Set* set_of(const PieceKey& key) { return &sets_[key.hash() >> shift_]; }
     static void prefetch(const Set* set) { __builtin_prefetch(set); }
 
     // Null when the piece is not there.
@@ -69,19 +62,6 @@ class PieceCache {
     // The size of a piece takes 4 bits of its byte, the count the other 4.
     static constexpr int kCountBits = 4, kCountShift = 64 - kCountBits;
 
-    // Zeroed memory, in pages of 2 MiB where the system has them: with small ones, many look-ups would
-    // also have to look up where the page is (10 % of the whole time).
-    static void* allocate(size_t bytes) {
-        constexpr size_t kLargePage = size_t(2) << 20;
-        void* memory = std::aligned_alloc(kLargePage, (bytes + kLargePage - 1) / kLargePage * kLargePage);
-        CHECK(memory != nullptr, "[PieceCache] no memory for %zu bytes", bytes);
-#if defined(__linux__)
-        madvise(memory, bytes, MADV_HUGEPAGE);
-#endif
-        std::memset(memory, 0, bytes);
-        return memory;
-    }
-
     int shift_;
-    std::unique_ptr<Set, void (*)(void*)> sets_;
+    std::vector<Set, LargePages<Set>> sets_;
 };
