@@ -1,7 +1,7 @@
 // merge_long_piece.cpp - merging a piece of any length, a megabyte of one letter included.
-// Not here: a binary heap of (rank, place), the usual way: it touches log n far away places for each of its steps, and was
-// three times slower. There are only so many ranks: a list of places for each of them, and a bitmap of the lists that are
-// not empty, find the smallest as well.
+// Not here: a binary heap of (rank, place), the usual way: it touches log n far away places for each of its steps, and is
+// several times slower (chapters/01_bpe/README.md, "From a page to the fastest"). There are only so many ranks: a list of
+// places for each of them, and a bitmap of the lists that are not empty, find the smallest as well.
 #include <algorithm>
 
 #include "chapters/01_bpe/large_pages.h"

@@ -127,7 +127,7 @@ void measure_steps(const std::string& text) {
         double best = 1e30;
         for (int round = 0; round < 3; round++) best = std::min(best, seconds_of([&] { tokens = encode(); }));
         const double speed = double(part.size()) / best / 1e6;
-        std::printf("| %s | %.*f | %zu |\n", step, speed < 10 ? 2 : 1, speed, tokens);
+        std::printf(speed < 100 ? "| %s | %.3g | %zu |\n" : "| %s | %.0f | %zu |\n", step, speed, tokens);
         std::fflush(stdout);
     };
     const auto merge_each = [&](auto&& for_each) {  // the ids of each piece, by merging

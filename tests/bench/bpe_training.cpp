@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <queue>
@@ -29,8 +30,10 @@ using plain::Pair;
 using Merges = std::vector<Pair>;
 
 constexpr int64_t kMinFrequency = 2;
-// Rungs that are slower than this on the small vocabulary are not asked for the large one.
-constexpr double kPatience_s = 2;
+// Rungs that are slower than this on the small vocabulary are not asked for the large one, or again. On a text of the user's
+// own, which may be large, the first rungs are left out, and there is more patience with the others.
+constexpr double kPatience_s = 2, kMorePatience_s = 30;
+constexpr size_t kRungsForLargeTexts = 2;
 
 // This thread's CPU time: neighbours on the machine do not count.
 double seconds() {
@@ -198,10 +201,11 @@ int main(int argc, char** argv) {
 
     const Merges expected = trainer(text, large);
     for (const Rung& rung : kRungs) {
+        if (has_file && &rung < std::end(kRungs) - kRungsForLargeTexts) continue;
         double last = 0;
         std::string line;
         for (const int size : sizes) {
-            if (last > kPatience_s || (has_file && &rung < &kRungs[3])) {
+            if (last > (has_file ? kMorePatience_s : kPatience_s)) {
                 line += " - |";
                 continue;
             }
