@@ -24,6 +24,7 @@ endif
 # ---- The build: compiler flags, and the folder that holds what was made with them -----------------------------------
 
 OPTIMISE_cpu   := -O3
+OPTIMISE_host  := -O2 -g
 OPTIMISE_debug := -O0 -g -DGPT_DEBUG
 # GCC sees uninitialised variables that are none once a sanitizer has rewritten the code (std::regex is enough).
 SANITIZE       := -O1 -g -DGPT_DEBUG $(if $(findstring clang,$(CXX)),,-Wno-maybe-uninitialized)
@@ -31,38 +32,46 @@ OPTIMISE_asan  := $(SANITIZE) -fno-omit-frame-pointer -fsanitize=address,undefin
 OPTIMISE_tsan  := $(SANITIZE) -fsanitize=thread
 OPTIMISE_fuzz  := $(OPTIMISE_asan) -fsanitize=fuzzer-no-link
 OPTIMISE := $(OPTIMISE_$(BUILD))
-ifneq ($(filter host cuda,$(BUILD)),)
-$(error BUILD=$(BUILD) comes with common/kernels/cuda, which this tree does not have yet: use cpu, debug, asan or tsan)
+ifeq ($(BUILD),cuda)
+$(error BUILD=cuda, kernels on a GPU, is not here yet: BUILD=host runs the same kernels on the CPU)
 else ifeq ($(OPTIMISE),)
-$(error BUILD=$(BUILD) is unknown: use cpu, debug, asan or tsan)
+$(error BUILD=$(BUILD) is unknown: use cpu, host, debug, asan or tsan)
 endif
+
+# These builds have the CUDA kernels too, compiled by g++ against common/cuda_on_host (its head explains). A CUDA
+# thread waits by a few instructions of assembly on x86-64 and by ucontext elsewhere; FIBERS=ucontext asks for it.
+FIBERS ?= auto
+WITH_CUDA := $(filter host debug asan tsan,$(BUILD))
+CUDA_FLAGS := $(if $(WITH_CUDA),-DGPT_WITH_GPU -DGPT_CUDA_ON_HOST $(if $(filter ucontext,$(FIBERS)),-DCUDA_ON_HOST_UCONTEXT))
 
 # x86 compilers call it -march, arm64 ones -mcpu.
 TARGET_CPU := $(if $(filter arm64 aarch64,$(shell uname -m)),-mcpu,-march)=$(MARCH)
-FLAGS = -std=c++17 $(WARN) $(OPTIMISE) $(TARGET_CPU) -fno-math-errno -fno-trapping-math -pthread \
+FLAGS = -std=c++17 $(WARN) $(OPTIMISE) $(CUDA_FLAGS) $(TARGET_CPU) -fno-math-errno -fno-trapping-math -pthread \
         -Icommon -I. -isystem .deps/include $(CXXFLAGS)
 LINK = $(CXX) $(OPTIMISE) -pthread -o $@ $(filter %.o %.a,$^) $(LIBS) $(LDFLAGS)
 FLAGS_STAMP := $(CXX) $(FLAGS) $(LDFLAGS)
 
 # build/cpu, build/debug ...; what differs from the default is part of the name: build/cpu-x86-64-v3-clang++
-OUT := build/$(BUILD)$(if $(filter-out native,$(MARCH)),-$(MARCH))$(if $(filter-out g++,$(notdir $(CXX))),-$(notdir $(CXX)))
+OUT := build/$(BUILD)$(if $(filter-out native,$(MARCH)),-$(MARCH))$(if $(filter-out g++,$(notdir $(CXX))),-$(notdir $(CXX)))$(if $(filter ucontext,$(FIBERS)),-ucontext)
 
 Q := $(if $(V),,@)
 say = @printf '  %-5s %s\n' '$1' '$2'
-obj = $(patsubst %.cpp,$(OUT)/%.o,$1)
+obj = $(addprefix $(OUT)/,$(addsuffix .o,$(basename $1)))
 
 # ---- What is in the tree --------------------------------------------------------------------------------------------
 
-COMMON    := $(sort $(shell find common -name '*.cpp'))
+CUDA      := $(sort $(wildcard common/kernels/cuda/*.cu))
+COMMON    := $(sort $(shell find common -name '*.cpp' $(if $(WITH_CUDA),,! -path 'common/cuda_on_host/*'))) $(if $(WITH_CUDA),$(CUDA))
 CHAPTERS  := $(sort $(wildcard chapters/[0-9][0-9]_*))
 TESTS     := $(sort $(shell find tests -mindepth 2 -name '*.cpp'))
 SUITES    := $(filter-out bench exercises fuzz support,$(sort $(foreach t,$(TESTS),$(word 2,$(subst /, ,$t)))))
+NO_SUITES := $(if $(WITH_CUDA),,cuda_on_host)
 SCRIPTS   := $(sort $(shell find tests -name 'test_*.sh'))
 EXERCISES := $(sort $(wildcard chapters/*/exercises/[0-9]*_*.cpp))
 SOLUTIONS := $(sort $(wildcard tests/exercises/[0-9][0-9]/[0-9]*_*.cpp))
 BENCHES   := $(patsubst tests/bench/%.cpp,$(OUT)/bench/%,$(wildcard tests/bench/*.cpp))
 FUZZERS   := $(patsubst tests/fuzz/%.cpp,$(OUT)/fuzz/%,$(wildcard tests/fuzz/*.cpp))
-SOURCES   := $(COMMON) $(wildcard chapters/*/*.cpp) $(TESTS) $(EXERCISES)
+SOURCES   := $(COMMON) $(wildcard chapters/*/*.cpp) $(filter-out $(NO_SUITES:%=tests/%/%),$(TESTS)) $(EXERCISES)
 
 number = $(firstword $(subst _, ,$(notdir $1)))
 NUMBERS := $(foreach c,$(CHAPTERS),$(call number,$c))
@@ -111,12 +120,12 @@ data:
 test: test-unit chapters
 	$(Q)$(MAKE) test-scripts
 
-# One program per folder of tests.
-SUITE_PROGRAMS := $(SUITES:%=$(OUT)/test-%)
+# One program per folder of tests; those of a folder of common/ need no chapter.
+SUITE_PROGRAMS := $(patsubst %,$(OUT)/test-%,$(filter-out $(NO_SUITES),$(SUITES)))
 define suite_rules
-$(OUT)/test-$1: $(call obj,$(filter tests/$1/% tests/support/%,$(TESTS))) $(CHAPTER_LIBS) $(LIB)
+$(OUT)/test-$1: $(call obj,$(filter tests/$1/% tests/support/%,$(TESTS))) $(if $(wildcard common/$1),,$(CHAPTER_LIBS)) $(LIB)
 endef
-$(foreach s,$(SUITES),$(eval $(call suite_rules,$s)))
+$(foreach s,$(filter-out $(NO_SUITES),$(SUITES)),$(eval $(call suite_rules,$s)))
 # Version 3 of Catch2 has an archive, version 2 has none; looked up when linking, because `setup` may have installed it.
 $(SUITE_PROGRAMS): private LIBS = $(firstword $(wildcard $(addsuffix /libCatch2.a,.deps/lib /usr/local/lib /usr/lib/*)))
 # Catch2's main takes half a minute to optimise and gains nothing.
@@ -127,6 +136,7 @@ all: chapters benches $(SUITE_PROGRAMS)
 
 ## test-unit: only the Catch2 tests
 test-unit: $(SUITE_PROGRAMS)
+	@for suite in $(filter $(NO_SUITES),$(SUITES)); do echo "  skip  $$suite: BUILD=$(BUILD) has no CUDA kernels, BUILD=host has"; done
 	$(Q)tests/run.sh $(BUILD) $(SUITE_PROGRAMS) -- $(ARGS)
 
 ## test-scripts: only the shell tests (command lines, data scripts, the checkers themselves)
@@ -187,6 +197,26 @@ tidy/%: setup
 	$(call say,tidy,$*)
 	$(Q)clang-tidy --quiet $* -- $(FLAGS) 2>/dev/null
 
+## nvcc-check: compile the CUDA kernels with nvcc for sm_80 and sm_90, in fp32 and bf16, warnings as errors; needs no GPU
+NVCC_ARCHS ?= 80 90
+NVCC_FLAGS = -std=c++17 -O3 -Werror all-warnings -Xcompiler -Wall,-Wextra,-Werror -DGPT_WITH_GPU -Icommon -I.
+# $1 architecture, $2 precision, $3 its flag
+define nvcc_rules
+nvcc-check: $(CUDA:%.cu=build/nvcc-sm_$1-$2/%.o)
+build/nvcc-sm_$1-$2/%.o: %.cu Makefile
+	$$(call say,nvcc,$$< sm_$1 $2)
+	@mkdir -p $$(@D)
+	$$(Q)$$(NVCC) $$(NVCC_FLAGS) $3 -arch=sm_$1 -MMD -MP -c $$< -o $$@
+-include $(CUDA:%.cu=build/nvcc-sm_$1-$2/%.d)
+endef
+ifeq ($(shell command -v $(NVCC)),)
+nvcc-check:
+	@echo 'skipped: $(NVCC) is not here (NVCC=/path/to/nvcc)'
+else
+$(foreach a,$(NVCC_ARCHS),$(eval $(call nvcc_rules,$a,fp32)))
+$(foreach a,$(NVCC_ARCHS),$(eval $(call nvcc_rules,$a,bf16,-DGPT_PRECISION_BF16)))
+endif
+
 ## notes-check: paths, symbols, quoted code and links in the notes are true
 notes-check:
 	$(Q)tools/notes-check
@@ -203,7 +233,7 @@ clean:
 help:
 	@awk '/^##@/ { sub(/ -+$$/, ""); printf "\n%s\n", substr($$0, 5) } \
 	      /^## / { i = index($$0, ": "); printf "  make %-16s %s\n", substr($$0, 4, i - 4), substr($$0, i + 2) }' Makefile
-	@echo; echo 'Variables: BUILD=cpu|debug|asan|tsan, MARCH=$(MARCH), CXX=$(CXX), ARGS=..., V=1 shows the commands'
+	@echo; echo 'Variables: BUILD=cpu|host|debug|asan|tsan, MARCH=$(MARCH), CXX=$(CXX), ARGS=..., V=1 shows the commands'
 	@echo "Found: $$($(CXX) --version 2>/dev/null | head -1 || true); chapters $(NUMBERS)"
 
 # ---- Rules ----------------------------------------------------------------------------------------------------------
@@ -230,6 +260,12 @@ $(OUT)/%.o: %.cpp $(OUT)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(FLAGS) -MMD -MP -c $< -o $@
 
+# What nvcc reads as CUDA, every C++ compiler reads as C++.
+$(OUT)/%.o: %.cu $(OUT)/flags
+	$(call say,cu,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(FLAGS) -Wno-unknown-pragmas -MMD -MP -x c++ -c $< -o $@
+
 $(LIB): $(call obj,$(COMMON))
 %.a: $(OUT)/sources
 	$(call say,ar,$@)
@@ -253,5 +289,5 @@ $(NUMBERS:%=$(OUT)/chapter%) $(SUITE_PROGRAMS) $(EXERCISE_PROGRAMS) $(BENCHES) $
 .SECONDARY:
 .PHONY: all chapters data test test-unit test-scripts exercises-check fuzz fuzzers check bench bench-01 benches
 .PHONY: numbers numbers-check
-.PHONY: format format-check lint tidy notes-check deps clean help setup
--include $(SOURCES:%.cpp=$(OUT)/%.d)
+.PHONY: format format-check lint tidy notes-check nvcc-check deps clean help setup
+-include $(addsuffix .d,$(addprefix $(OUT)/,$(basename $(SOURCES))))

@@ -34,6 +34,7 @@ for program in "${programs[@]}"; do
         # The last line says how much was tested, for Catch2 and for our scripts that count.
         summary=$(tail -1 <<<"$output")
         printf '  pass  %-40s %4d.%d s  %s\n' "$program" $((ms / 1000)) $((ms % 1000 / 100)) "$summary"
+        grep '^skipped:' <<<"$output" | sed 's/^/        /'
     else
         printf '%s\n' "$output"
         printf '  FAIL  %-40s exit status %d\n' "$program" $status

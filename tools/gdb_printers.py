@@ -1,4 +1,5 @@
-# gdb_printers.py - lets gdb show a Tensor as what it is: name, shape, where its gradient stands, the first numbers.
+# gdb_printers.py - lets gdb show a Tensor as what it is: name, shape, where its gradient stands, the first numbers;
+# and, in builds that run CUDA kernels on the CPU, what the CUDA threads of a block do and where they wait.
 # Load it with `source tools/gdb_printers.py`, or start gdb in this folder with `gdb -x tools/gdb_printers.py`.
 # Not here: drawing or statistics; `call` works on the program's own functions.
 import gdb
@@ -81,8 +82,97 @@ class TapeCommand(gdb.Command):
             node, i = node + 1, i + 1
 
 
+# ---- CUDA threads on the host: fibers of common/cuda_on_host/cuda_machine.cpp ----
+
+
+def running_block():
+    block = gdb.parse_and_eval("cuda_on_host::block")
+    if int(block) == 0 or int(block["size"]) == 0:
+        raise gdb.GdbError("no CUDA block has run yet")
+    return block.dereference()
+
+
+def what_it_does(block, rank):
+    """'waits in __syncthreads at layernorm.cu:31', for thread `rank` of the block."""
+    thread = block["threads"][rank]
+    state = str(thread["state"]).split("::")[-1]
+    place = "%s:%d" % (thread["waits_at"]["file"].string(), int(thread["waits_at"]["line"])) if int(thread["waits_at"]["file"]) else ""
+    if rank == int(block["current"]):
+        return "runs"
+    if state == "kAtBarrier":
+        return "waits in __syncthreads at " + place
+    if state == "kInWarpOperation":
+        return "waits in %s at %s" % (thread["operation"].string(), place)
+    return {"kUnstarted": "has not begun", "kReady": "may go on from " + place, "kReturned": "has returned"}[state]
+
+
+class CudaThreads(gdb.Command):
+    """cuda-threads: what each CUDA thread of the running block does, a line per group of neighbours."""
+
+    def __init__(self):
+        super().__init__("cuda-threads", gdb.COMMAND_STATUS)
+
+    def invoke(self, argument, from_tty):
+        block = running_block()
+        size, first = int(block["size"]), 0
+        for rank in range(1, size + 1):
+            if rank == size or what_it_does(block, rank) != what_it_does(block, first):
+                threads = "thread %d" % first if rank - first == 1 else "threads %d to %d" % (first, rank - 1)
+                print("%-18s %s" % (threads, what_it_does(block, first)))
+                first = rank
+
+
+class CudaThread(gdb.Command):
+    """cuda-thread N [COMMAND]: runs COMMAND (default: backtrace) where CUDA thread N of the running block waits.
+    For the time of the command the processor's registers are those that thread N will go on with (x86-64)."""
+
+    # As cuda_on_host_switch (fiber.cpp) leaves them, the lowest address first.
+    SAVED = ["r15", "r14", "r13", "r12", "rbx", "rbp", "rip"]
+
+    def __init__(self):
+        super().__init__("cuda-thread", gdb.COMMAND_STACK)
+
+    def invoke(self, argument, from_tty):
+        number, _, command = argument.strip().partition(" ")
+        if not number.isdigit():
+            raise gdb.GdbError("cuda-thread N [COMMAND]")
+        block, rank, command = running_block(), int(number), command or "backtrace"
+        if rank >= int(block["size"]):
+            raise gdb.GdbError("the block has %d threads" % int(block["size"]))
+        thread = block["threads"][rank]
+        if rank == int(block["current"]):
+            gdb.execute(command)
+            return
+        if str(thread["state"]).split("::")[-1] in ("kUnstarted", "kReturned"):
+            print("thread %d %s" % (rank, what_it_does(block, rank)))
+            return
+        slot = thread["fiber"]["stack_pointer"].cast(gdb.lookup_type("unsigned long").pointer())
+        values = {name: int(slot[i]) for i, name in enumerate(self.SAVED)}
+        values["rsp"] = int(slot + len(self.SAVED))
+        level = gdb.selected_frame().level()
+        gdb.newest_frame().select()  # in an outer frame gdb would set what is saved of the registers
+        kept = {name: int(gdb.parse_and_eval("(unsigned long)$" + name)) for name in values}
+        try:
+            self.set_registers(values)
+            gdb.execute(command)
+        finally:
+            gdb.newest_frame().select()
+            self.set_registers(kept)
+            frame = gdb.newest_frame()
+            for _ in range(level):
+                frame = frame.older()
+            frame.select()
+
+    @staticmethod
+    def set_registers(values):
+        for name, value in values.items():
+            gdb.execute("set $%s = %d" % (name, value), to_string=True)
+
+
 printers = gdb.printing.RegexpCollectionPrettyPrinter("gpt-from-scratch")
 printers.add_printer("Tensor", "^Tensor$", TensorPrinter)
 gdb.printing.register_pretty_printer(gdb.current_objfile(), printers, replace=True)
 Grad()
 TapeCommand()
+CudaThreads()
+CudaThread()

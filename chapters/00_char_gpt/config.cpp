@@ -48,15 +48,20 @@ constexpr int64_t kMany = int64_t(1) << 40;  // steps, epochs
 
 void add_common_flags(CliVerb& verb, Config* c) {
     verb.group("Machine");
-    verb.choice("--device", &c->device, {"auto", "cpu", "cuda"}, "where to compute");
+    verb.choice("--device", &c->device, {"auto", "cpu", "cuda"},
+                is_cuda_emulated()
+                    ? "where to compute; cuda is emulated on the CPU, thread by thread, preset tiny"
+                    : "where to compute");
     verb.count("--threads", &c->threads, 1, 1024, "cores to use");
     verb.toggle("--quiet", &c->quiet, "no configuration and no progress on stderr");
     verb.toggle("--json", &c->json, "one JSON object as the last line of stdout");
 }
 
 // preset: what --preset is unless it is given; training and the verbs that look inside one step differ in it.
-void add_model_flags(CliVerb& verb, Config* c, std::string* preset) {
-    const auto fill = [c, preset] {
+// Where CUDA is emulated it is tiny: a CUDA thread costs a function call there.
+void add_model_flags(const Cli& cli, CliVerb& verb, Config* c, std::string* preset) {
+    const auto fill = [&cli, c, preset] {
+        if (is_cuda_emulated() && c->device == "cuda" && !cli.given("--preset")) *preset = "tiny";
         c->preset = *preset;
         apply_preset(c);
     };
@@ -91,8 +96,8 @@ void add_model_flags(CliVerb& verb, Config* c, std::string* preset) {
     verb.path("--data", &c->data, "any UTF-8 text; default: tiny Shakespeare");
 }
 
-void add_train_flags(CliVerb& verb, Config* c) {
-    add_model_flags(verb, c, &c->preset);
+void add_train_flags(const Cli& cli, CliVerb& verb, Config* c) {
+    add_model_flags(cli, verb, c, &c->preset);
     verb.group("Run");
     verb.path("--out", &c->out, "folder for this run; default: the next one under runs/chapter00");
     verb.path("--resume", &c->resume, "folder of a run to go on with");
@@ -174,14 +179,14 @@ std::string parse_command_line(int argc, const char* const* argv, Config* config
     config->threads = parallel::available_cores();
     Cli cli("chapter00", "A character GPT, trained from nothing on tiny Shakespeare.",
             "chapter00 train --preset quick --seed 7\n  chapter00 sample --prompt 'ROMEO:' --tokens 300");
-    add_train_flags(cli.verb("train", "trains a model, samples from it, writes a report"), config);
+    add_train_flags(cli, cli.verb("train", "trains a model, samples from it, writes a report"), config);
     add_sample_flags(cli.verb("sample", "continues a prompt with a trained model"), config);
     CliVerb& tape = cli.verb("tape", "prints the tape of one training step: ops, shapes, bytes");
     std::string inspected = "tiny";
-    add_model_flags(tape, config, &inspected);
+    add_model_flags(cli, tape, config, &inspected);
     add_common_flags(tape, config);
     CliVerb& gradcheck = cli.verb("gradcheck", "checks every parameter's gradient by finite differences");
-    add_model_flags(gradcheck, config, &inspected);
+    add_model_flags(cli, gradcheck, config, &inspected);
     gradcheck.note(
         "Weights are drawn as PyTorch draws them: GPT-2's are so small that a step of 0.01 bends the loss.");
     add_common_flags(gradcheck, config);
@@ -216,7 +221,8 @@ std::string parse_command_line(int argc, const char* const* argv, Config* config
         usage_error("--out and --resume exclude each other: a run goes on in its folder");
     if (config->device == "cuda" && !has_device(Device::kCuda))
         user_error(
-            "this build has no CUDA kernels; use --device cpu, or build with: make chapter00 BUILD=cuda");
+            "this build has no CUDA kernels; use --device cpu, or let the CPU emulate CUDA: make chapter00 "
+            "BUILD=host");
     return verb;
 }
 
@@ -322,6 +328,11 @@ GptConfig model_config(const Config& config, int64_t V) {
 
 Init init_kind(const Config& config) {
     return config.init == "gpt2" ? Init::kGpt2 : config.init == "normal" ? Init::kNormal : Init::kPytorch;
+}
+
+Device chosen_device(const Config& config) {
+    const bool has_gpu = has_device(Device::kCuda) && !is_cuda_emulated();
+    return config.device == "cuda" || (config.device == "auto" && has_gpu) ? Device::kCuda : Device::kCpu;
 }
 
 double training_bytes(const Config& config, int64_t V) {

@@ -105,6 +105,10 @@ void restore_options(Config* config, const std::map<std::string, std::string>& m
 GptConfig model_config(const Config& config, int64_t V);
 Init init_kind(const Config& config);
 
+// Where --device says to compute. auto is the GPU where the build has one; CUDA that is emulated on the CPU is
+// only for who asks for it.
+Device chosen_device(const Config& config);
+
 // Bytes that training needs: weights, gradients and moments, one micro-batch's activations, a step's ids. In
 // double: absurd sizes overflow integers. Stops with arithmetic when the machine has not as much.
 double training_bytes(const Config& config, int64_t V);

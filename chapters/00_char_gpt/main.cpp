@@ -57,18 +57,19 @@ std::string sample_text(Context& ctx, const Gpt& gpt, const CharTokenizer& token
     return tokenizer.decode(text);
 }
 
-bool are_finite(const float* values, int64_t n) {
-    return std::all_of(values, values + n, [](float x) { return std::isfinite(x); });
+bool are_finite(const std::vector<float>& values) {
+    return std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); });
 }
 
 // A loss that is no number: what went wrong first, weights, gradients or an op of the forward pass?
 [[noreturn]] void stop_at_non_finite(Context& ctx, Gpt& gpt, const Batch& batch, int64_t step,
                                      const std::string& folder) {
     std::string culprit;
-    const auto look = [&](const char* what, const float* block) {
+    const auto look = [&](const char* what, const float* block_on_device) {
+        const std::vector<float> block = floats_on_host(ctx.device, block_on_device, gpt.params.count());
         for (size_t i = 0; i < gpt.params.size() && culprit.empty(); i++)
             for (int64_t k = 0; k < gpt.params[i].numel() && culprit.empty(); k++)
-                if (!std::isfinite(block[gpt.params.offset(i) + k]))
+                if (!std::isfinite(block[size_t(gpt.params.offset(i) + k)]))
                     culprit =
                         format("%s %s, element %lld", what, gpt.params[i].name, static_cast<long long>(k));
     };
@@ -106,8 +107,12 @@ void print_config(const Config& config, const Dataset& data, const Gpt& gpt, con
     std::fprintf(stderr, "this run: %lld steps, %.3g epochs, %.4g characters, %.3g passes over the text\n",
                  static_cast<long long>(config.max_steps), planned_epochs, planned_epochs * epoch_characters,
                  planned_epochs * epoch_passes);
-    std::fprintf(stderr, "model: %lld parameters; %d threads; run in %s\n\n",
-                 static_cast<long long>(gpt.params.numel()), config.threads, utf8::printable(folder).c_str());
+    const char* emulated = is_cuda_emulated() && chosen_device(config) == Device::kCuda
+                               ? " that emulate CUDA, for reading and checking, not for speed"
+                               : "";
+    std::fprintf(stderr, "model: %lld parameters; %d threads%s; run in %s\n\n",
+                 static_cast<long long>(gpt.params.numel()), config.threads, emulated,
+                 utf8::printable(folder).c_str());
 }
 
 // What to type to go on with a run: its text is not in its checkpoint, whose bytes know no paths.
@@ -136,7 +141,7 @@ int train(Config config, const std::vector<std::string>& given_flags, const std:
 
     // ---- context, model, optimiser ----
     start_threads(config.threads);
-    Context ctx(Device::kCpu);
+    Context ctx(chosen_device(config));
     ctx.seed = config.seed;
     Gpt gpt(ctx.device, model_config(config, data.tokenizer.vocabulary()));
     AdamWOptions adamw_options;
@@ -169,7 +174,7 @@ int train(Config config, const std::vector<std::string>& given_flags, const std:
     }
 
     const auto save = [&] {
-        if (!are_finite(gpt.params.values(), gpt.params.count()))
+        if (!are_finite(floats_on_host(ctx.device, gpt.params.values(), gpt.params.count())))
             stop_at_non_finite(ctx, gpt, windows.at(at.step - 1), at.step, folder);
         save_checkpoint(join_path(folder, kCheckpointName), gpt.params, optimizer,
                         run_metadata(config, data, at));

@@ -4,6 +4,7 @@
 #include <cinttypes>
 #include <cmath>
 #include <cstdio>
+#include <numeric>
 
 #include "chapters/00_char_gpt/model.h"
 #include "chapters/00_char_gpt/run.h"
@@ -18,7 +19,7 @@ void run_sample(const Config& asked) {
     config.seed = asked.seed;  // of the draws; the run's own made the weights
     config.batch = config.accumulate = 1;
     check_memory(config, tokenizer.vocabulary());
-    Context ctx(Device::kCpu);
+    Context ctx(chosen_device(config));
     Gpt gpt(ctx.device, model_config(config, tokenizer.vocabulary()));
     load_weights(file, gpt.params);
     if (asked.prompt.empty())
@@ -58,8 +59,8 @@ struct OneStep {
 
     explicit OneStep(const Config& config)
         : data(load_and_check(config)),
-          ctx(Device::kCpu),
-          gpt(Device::kCpu, model_config(config, data.tokenizer.vocabulary())) {
+          ctx(chosen_device(config)),
+          gpt(ctx.device, model_config(config, data.tokenizer.vocabulary())) {
         ctx.seed = config.seed;
         gpt.init(init_kind(config), config.seed);
         Windows windows(data.train.data(), int64_t(data.train.size()), config.context, config.batch,
@@ -126,9 +127,8 @@ void run_gradcheck(const Config& config) {
         Tensor losses = step.ctx.make("losses", {N});
         DISPATCH(step.ctx, cross_entropy_forward, losses.ptr(), logits.ptr(), targets.ptr(), N,
                  logits.last());
-        double sum = 0;
-        for (int64_t i = 0; i < N; i++) sum += double(static_cast<const float*>(losses.ptr())[i]);
-        return sum / double(N);
+        const std::vector<float> rows = floats_on_host(step.ctx.device, losses.ptr(), N);
+        return std::accumulate(rows.begin(), rows.end(), 0.0) / double(N);
     };
     constexpr int64_t kChecked = 64;  // elements per parameter, spread evenly
     // note: a step across the kink of a ReLU changes a slope; a shorter step crosses fewer, and what is left
@@ -140,17 +140,21 @@ void run_gradcheck(const Config& config) {
     int failures = 0;
     for (size_t p = 0; p < step.gpt.params.size(); p++) {
         const Tensor& parameter = step.gpt.params[p];
-        float* values = parameter.ptr();
-        const float* gradient = step.ctx.param_grad(parameter);
         const int64_t n = parameter.numel(), checked = std::min(n, kChecked);
+        float* const weights = parameter.ptr();  // on the device
+        const std::vector<float> values = floats_on_host(step.ctx.device, weights, n);
+        const std::vector<float> gradient =
+            floats_on_host(step.ctx.device, step.ctx.param_grad(parameter), n);
         double difference2 = 0, gradient2 = 0;
         for (int64_t k = 0; k < checked; k++) {
-            const int64_t i = k * n / checked;
-            const float before = values[i];
+            const size_t i = size_t(k * n / checked);
+            const auto set_weight = [&](float value) {
+                device_upload(step.ctx.device, weights + i, &value, sizeof value);
+            };
             const auto at = [&](double offset) {
-                values[i] = float(double(before) + offset);
+                set_weight(float(double(values[i]) + offset));
                 const double value = loss();
-                values[i] = before;
+                set_weight(values[i]);
                 return value;
             };
             // fourth-order central differences: the model's curvature is large at first

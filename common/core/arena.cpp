@@ -2,7 +2,6 @@
 #include "core/arena.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "core/check.h"
 
@@ -19,8 +18,8 @@ size_t padded(size_t bytes) {
     return (std::max<size_t>(bytes, 1) + kAlignment - 1) / kAlignment * kAlignment;
 }
 
-void set_stamp(void* memory, uint64_t stamp) {
-    std::memcpy(static_cast<char*>(memory) - kHeaderBytes, &stamp, sizeof stamp);
+void set_stamp(Device device, void* memory, uint64_t stamp) {
+    device_upload(device, static_cast<char*>(memory) - kHeaderBytes, &stamp, sizeof stamp);
 }
 }  // namespace
 
@@ -49,14 +48,14 @@ void* Arena::allocate(size_t bytes) {
         used_ += size;
         peak_ = std::max(peak_, bytes_before(chunk_) + used_);
     }
-    if (kHeaderBytes) set_stamp(memory, next_stamp_++);
+    if (kHeaderBytes) set_stamp(device_, memory, next_stamp_++);
     return memory;
 }
 
 void Arena::recycle(void* memory, size_t bytes) {
     if (kHeaderBytes) {
-        set_stamp(memory, 0);
-        std::memset(memory, 0xFF, bytes);
+        set_stamp(device_, memory, 0);
+        device_fill(device_, memory, 0xFF, bytes);
     }
     recycled_[padded(bytes)].push_back(memory);
 }
@@ -68,7 +67,7 @@ void Arena::rewind(Mark to) {
     if (kHeaderBytes) {
         for (size_t c = to.chunk; c < chunks_.size() && c <= chunk_; c++) {
             const size_t begin = c == to.chunk ? to.used : 0, end = c == chunk_ ? used_ : chunks_[c].bytes;
-            std::memset(chunks_[c].memory + begin, 0xFF, end - begin);
+            device_fill(device_, chunks_[c].memory + begin, 0xFF, end - begin);
         }
     }
     chunk_ = to.chunk;
@@ -85,8 +84,9 @@ size_t Arena::bytes_reserved() const {
     return bytes_before(chunks_.size());
 }
 
-uint64_t Arena::stamp(const void* memory) {
+uint64_t Arena::stamp(const void* memory, Device device) {
     uint64_t stamp = 0;
-    if (kHeaderBytes) std::memcpy(&stamp, static_cast<const char*>(memory) - kHeaderBytes, sizeof stamp);
+    if (kHeaderBytes)
+        device_download(device, &stamp, static_cast<const char*>(memory) - kHeaderBytes, sizeof stamp);
     return stamp;
 }

@@ -33,7 +33,7 @@ class Arena {
     size_t bytes_peak() const { return peak_; }
 
     // The stamp in front of an allocation (debug builds), 0 after it was given back.
-    static uint64_t stamp(const void* memory);
+    static uint64_t stamp(const void* memory, Device device = Device::kCpu);
 
   private:
     struct Chunk {

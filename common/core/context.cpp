@@ -29,8 +29,13 @@ Tensor Context::make(const char* op, std::initializer_list<int64_t> shape, DType
         t.shape[t.ndim++] = size;
     }
     t.memory = arena.allocate(t.bytes());
-    t.stamp = Arena::stamp(t.memory);
-    if (is_recording && dtype != DType::kInt32) t.gradient = new (arena.allocate(sizeof(Gradient))) Gradient;
+    t.device = device;
+    t.stamp = Arena::stamp(t.memory, device);
+    if (is_recording && dtype != DType::kInt32) {
+        if (gradients_used_ == gradients_.size()) gradients_.emplace_back();
+        t.gradient = &gradients_[gradients_used_++];
+        *t.gradient = Gradient();
+    }
     return t;
 }
 
@@ -71,14 +76,16 @@ float* Context::param_grad(const Tensor& parameter) const {
 
 Tensor Context::ids(const int* host_ids, std::initializer_list<int64_t> shape) {
     Tensor t = make("ids", shape, DType::kInt32);
-    std::memcpy(t.memory, host_ids, t.bytes());
+    device_upload(device, t.memory, host_ids, t.bytes());
     return t;
 }
 
 float Context::to_host(const Tensor& scalar) const {
     CHECK_EQ(scalar.numel(), 1);
-    const float* value = scalar.ptr();
-    return *value;
+    const float* on_device = scalar.ptr();
+    float value;
+    device_download(device, &value, on_device, sizeof value);
+    return value;
 }
 
 void Context::backward(const Tensor& loss) {
@@ -86,7 +93,8 @@ void Context::backward(const Tensor& loss) {
     CHECK(loss.gradient, "[backward] the loss was made without a gradient");
     // The op that makes a loss knows its own derivative; 1 is all that is passed to it.
     const GradientTarget dloss = grad(loss);
-    static_cast<float*>(dloss.ptr)[0] = 1.0f;
+    const float one = 1;
+    device_upload(device, static_cast<float*>(dloss.ptr), &one, sizeof one);
     for (auto node = tape.rbegin(); node != tape.rend(); ++node) {
         Node& n = **node;
         if (!n.y.gradient || !n.y.gradient->is_written) continue;  // nothing that the loss depends on
@@ -103,14 +111,21 @@ void Context::backward(const Tensor& loss) {
 void Context::end_step() {
     tape.clear();
     arena.rewind({});
+    gradients_used_ = 0;
     next_site = 0;
 }
 
 void Context::inspect(const char* op, const char* pass, const void* memory, const Tensor& like) {
     static const bool trace = switched_on("GPT_TRACE"), stop_at_nan = switched_on("GPT_NAN");
     if (!(trace || stop_at_nan || watch_non_finite) || like.dtype != DType::kFloat32) return;
-    const float* x = static_cast<const float*>(memory);
     const int64_t n = like.numel();
+    const float* x = static_cast<const float*>(memory);
+    std::vector<float> copy;
+    if (device != Device::kCpu) {
+        copy.resize(size_t(n));
+        device_download(device, copy.data(), memory, like.bytes());
+        x = copy.data();
+    }
     double sum = 0;
     float low = INFINITY, high = -INFINITY;
     for (int64_t i = 0; i < n; i++) {

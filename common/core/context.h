@@ -2,6 +2,7 @@
 // dropout. Two contexts can live side by side; nothing here is global.
 #pragma once
 #include <chrono>
+#include <deque>
 #include <map>
 #include <string>
 #include <utility>
@@ -87,6 +88,10 @@ struct Context {
 
   private:
     friend class KernelCall;
+    // Where each activation's gradient is. Not in the arena: that may be another device's memory. Used again
+    // in the next step, so that a stale handle still points to one.
+    std::deque<Gradient> gradients_;
+    size_t gradients_used_ = 0;
     double next_flops_ = 0;
     const char* next_detail_ = "";
 };

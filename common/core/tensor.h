@@ -37,6 +37,7 @@ struct Tensor {
     Gradient* gradient = nullptr;  // null: no gradient flows here (ids, losses, anything made under NoGrad)
     const char* name = "";         // a parameter's dotted name, or the op that made it
     DType dtype = DType::kFloat32;
+    Device device = Device::kCpu;  // whose memory it is
     int ndim = 0;
     int64_t shape[4] = {0, 0, 0, 0};
     uint64_t stamp = 0;  // debug builds: the arena's stamp at birth; 0 for parameters
@@ -53,7 +54,7 @@ struct Tensor {
 
     Pointer ptr() const {
 #ifdef GPT_DEBUG
-        CHECK(stamp == 0 || Arena::stamp(memory) == stamp,
+        CHECK(stamp == 0 || Arena::stamp(memory, device) == stamp,
               "[%s] stale tensor: its memory was given back (end_step, ArenaScope) after it was made", name);
 #endif
         return {memory, dtype};

@@ -21,10 +21,12 @@ class AdamW {
         : params_(params), options_(options), device_(device) {
         m_ = static_cast<float*>(device_alloc(device_, bytes()));
         v_ = static_cast<float*>(device_alloc(device_, bytes()));
+        squares_ = static_cast<double*>(device_alloc(device_, sizeof *squares_));
     }
     ~AdamW() {
         device_free(device_, m_, bytes());
         device_free(device_, v_, bytes());
+        device_free(device_, squares_, sizeof *squares_);
     }
     AdamW(const AdamW&) = delete;
     AdamW& operator=(const AdamW&) = delete;
@@ -32,8 +34,10 @@ class AdamW {
     // step counts from 1. Returns the gradients' global norm, before clipping; not finite when a gradient is
     // not, and then nothing has been changed.
     float step(Context& ctx, int64_t step, float lr) {
-        double squares = 0;
-        DISPATCH(ctx, squared_norm, &squares, params_.grads(), params_.count());
+        device_clear(device_, squares_, sizeof *squares_);
+        DISPATCH(ctx, squared_norm, squares_, params_.grads(), params_.count());
+        double squares;
+        device_download(device_, &squares, squares_, sizeof squares);
         const float norm = float(std::sqrt(squares));
         if (!std::isfinite(norm)) return norm;
         const float scale = options_.clip > 0 && norm > options_.clip ? options_.clip / norm : 1.0f;
@@ -43,7 +47,7 @@ class AdamW {
         return norm;
     }
 
-    float* m() { return m_; }
+    float* m() { return m_; }  // on the device
     float* v() { return v_; }
 
   private:
@@ -59,6 +63,7 @@ class AdamW {
     Parameters& params_;
     AdamWOptions options_;
     Device device_;
-    float* m_ = nullptr;  // first moments, laid out as the parameters are
-    float* v_ = nullptr;  // second moments
+    float* m_ = nullptr;         // first moments, laid out as the parameters are
+    float* v_ = nullptr;         // second moments
+    double* squares_ = nullptr;  // sum of the squares of the gradients
 };

@@ -13,6 +13,23 @@
 
 constexpr const char* kCheckpointName = "checkpoint.safetensors";
 
+// A block of floats where the host can read it: itself on the CPU, a copy of another device's.
+class OnHost {
+  public:
+    OnHost(Device device, const float* block, int64_t n) : floats_(block) {
+        if (device == Device::kCpu) return;
+        copy_ = floats_on_host(device, block, n);
+        floats_ = copy_.data();
+    }
+    OnHost(const OnHost&) = delete;
+    OnHost& operator=(const OnHost&) = delete;
+    const float* get() const { return floats_; }
+
+  private:
+    const float* floats_;
+    std::vector<float> copy_;
+};
+
 // Written to a temporary name, synced, renamed: at any moment the file is the old one or the new one.
 inline void save_checkpoint(const std::string& path, Parameters& params, AdamW& optimizer,
                             const std::vector<std::pair<std::string, std::string>>& metadata) {
@@ -24,18 +41,26 @@ inline void save_checkpoint(const std::string& path, Parameters& params, AdamW& 
                                {params[i].shape, params[i].shape + params[i].ndim},
                                block + params.offset(i)});
     };
-    add("", params.values());
-    add("optimizer.m.", optimizer.m());
-    add("optimizer.v.", optimizer.v());
+    const OnHost values(params.device(), params.values(), params.count());
+    const OnHost m(params.device(), optimizer.m(), params.count());
+    const OnHost v(params.device(), optimizer.v(), params.count());
+    add("", values.get());
+    add("optimizer.m.", m.get());
+    add("optimizer.v.", v.get());
     write_safetensors(path, tensors, metadata);
 }
 
 // Reads one block of tensors; a missing one or one of another shape is a user_error that names it.
 inline void load_block(const SafetensorsFile& file, const std::string& prefix, const Parameters& params,
                        float* block) {
-    for (size_t i = 0; i < params.size(); i++)
+    std::vector<float> values;
+    for (size_t i = 0; i < params.size(); i++) {
+        values.resize(size_t(params[i].numel()));
         file.read_floats(prefix + params[i].name, {params[i].shape, params[i].shape + params[i].ndim},
-                         block + params.offset(i));
+                         values.data());
+        device_upload(params.device(), block + params.offset(i), values.data(),
+                      values.size() * sizeof(float));
+    }
 }
 
 inline void load_weights(const SafetensorsFile& file, Parameters& params) {

@@ -3,7 +3,9 @@
 #pragma once
 #include <cmath>
 #include <string>
+#include <vector>
 
+#include "core/device.h"
 #include "core/rng.h"
 #include "core/tensor.h"
 
@@ -14,21 +16,27 @@ inline uint64_t stream_of_name(const std::string& name) {
     return hash;
 }
 
+// Calls draw() for each element in order, on the host: the numbers are the same for every device.
+template <class F>
+void fill_with(const Tensor& t, F draw) {
+    std::vector<float> values(static_cast<size_t>(t.numel()));
+    for (float& x : values) x = draw();
+    float* const on_device = t.ptr();
+    device_upload(t.device, on_device, values.data(), t.bytes());
+}
+
 inline void fill(const Tensor& t, float value) {
-    float* x = t.ptr();
-    for (int64_t i = 0; i < t.numel(); i++) x[i] = value;
+    fill_with(t, [&] { return value; });
 }
 
 // Normal with mean 0. Radford et al. 2019, section 2.3, and GPT-2's source: standard deviation 0.02.
 inline void fill_normal(const Tensor& t, float std, uint64_t seed) {
     RandomStream random{seed, stream_of_name(t.name)};
-    float* x = t.ptr();
-    for (int64_t i = 0; i < t.numel(); i++) x[i] = std * random.next_normal();
+    fill_with(t, [&] { return std * random.next_normal(); });
 }
 
 // Uniform in [-bound, bound).
 inline void fill_uniform(const Tensor& t, float bound, uint64_t seed) {
     RandomStream random{seed, stream_of_name(t.name)};
-    float* x = t.ptr();
-    for (int64_t i = 0; i < t.numel(); i++) x[i] = bound * (2.0f * random.next_uniform() - 1.0f);
+    fill_with(t, [&] { return bound * (2.0f * random.next_uniform() - 1.0f); });
 }

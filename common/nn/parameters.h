@@ -2,7 +2,6 @@
 // clearing, one write to disk, and later one all-reduce. Matrices come first and vectors (biases, LayerNorm)
 // behind them, so that weight decay on matrices only is one range.
 #pragma once
-#include <cstring>
 #include <deque>
 #include <string>
 #include <vector>
@@ -24,6 +23,7 @@ class Parameters {
         CHECK(!values_, "[parameters] %s declared after allocate()", name.c_str());
         names_.push_back(name);
         slot->name = names_.back().c_str();
+        slot->device = device_;
         slot->ndim = 0;
         for (int64_t size : shape) slot->shape[slot->ndim++] = size;
         slots_.push_back(slot);
@@ -51,14 +51,15 @@ class Parameters {
         }
     }
 
-    void zero_grad() { std::memset(grads_, 0, size_t(count_) * sizeof(float)); }
+    void zero_grad() { device_clear(device_, grads_, size_t(count_) * sizeof(float)); }
 
     // In the order of their declaration.
     size_t size() const { return slots_.size(); }
     const Tensor& operator[](size_t i) const { return *slots_[i]; }
     int64_t offset(size_t i) const { return offsets_[i]; }
 
-    float* values() { return values_; }
+    Device device() const { return device_; }
+    float* values() { return values_; }  // on the device
     float* grads() { return grads_; }
     int64_t count() const { return count_; }                // floats in the block, padding included
     int64_t matrix_count() const { return matrix_count_; }  // floats in its first part, the matrices

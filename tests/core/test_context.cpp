@@ -68,6 +68,29 @@ TEST_CASE("ids and to_host copy between the host and the context", "[core][cpu]"
     REQUIRE_THAT(failure_of([&] { ctx.to_host(ctx.make("loss", {2})); }).message, contains("CHECK_EQ"));
 }
 
+#ifdef GPT_WITH_GPU
+TEST_CASE("a context on the CUDA device keeps its tensors there", "[core][cuda]") {
+    Context ctx(Device::kCuda);
+    const std::vector<int> host = {3, 1, 2, 0};
+    const Tensor ids = ctx.ids(host.data(), {2, 2});
+    REQUIRE(ids.device == Device::kCuda);
+    std::vector<int> back(4);
+    const int* on_device = ids.ptr();
+    device_download(ctx.device, back.data(), on_device, ids.bytes());
+    REQUIRE(back == host);
+
+    const Tensor loss = ctx.make("loss", {1});
+    const float value = 2.5f;
+    device_upload(ctx.device, static_cast<float*>(loss.ptr()), &value, sizeof value);
+    REQUIRE(ctx.to_host(loss) == 2.5f);
+    REQUIRE((loss.gradient && !loss.gradient->memory));  // the handle's own state is the host's
+    ctx.end_step();
+#ifdef GPT_DEBUG
+    REQUIRE_THAT(failure_of([&] { ids.ptr(); }).message, contains("[ids] stale tensor"));
+#endif
+}
+#endif
+
 TEST_CASE("backward uses the tape up, end_step gives memory and dropout's sites back", "[core][cpu]") {
     Context ctx;
     const auto step = [&] {

@@ -39,25 +39,41 @@ void compare_gradients(const Gpt& model, const golden::Case& c) {
         const golden::ExpectedGradient* want = find_grad(c, parameter.name);
         REQUIRE(want);
         REQUIRE(size_t(parameter.numel()) == want->values.size());
-        const float* got = static_cast<const float*>(parameter.gradient->memory);
-        REQUIRE(relative_norm_error(got, want->values.data(), parameter.numel()) < kGradTolerance);
+        const std::vector<float> got = floats_on_host(
+            parameter.device, static_cast<const float*>(parameter.gradient->memory), parameter.numel());
+        REQUIRE(relative_norm_error(got.data(), want->values.data(), parameter.numel()) < kGradTolerance);
     }
+}
+
+void fill_weights(const Gpt& model) {
+    for (size_t i = 0; i < model.params.size(); i++) {
+        const Tensor& parameter = model.params[i];
+        std::vector<float> values(size_t(parameter.numel()));
+        golden::fill_parameter(parameter.name, values.data(), values.size(), golden::kWeightScale);
+        device_upload(parameter.device, parameter.memory, values.data(), parameter.bytes());
+    }
+}
+
+// Those that this build has. ThreadSanitizer would need minutes for a GPU's threads.
+std::vector<Device> devices() {
+    std::vector<Device> all = {Device::kCpu};
+#if !defined(__SANITIZE_THREAD__)
+    if (has_device(Device::kCuda)) all.push_back(Device::kCuda);
+#endif
+    return all;
 }
 
 }  // namespace
 
-TEST_CASE("gpt: gradients of step 1 and the first ten losses are PyTorch's", "[golden][cpu]") {
+TEST_CASE("gpt: gradients of step 1 and the first ten losses are PyTorch's", "[golden][cpu][cuda]") {
     // The loss that overwrites its logits is a node of its own: both must agree with PyTorch.
     const bool is_inplace = GENERATE(false, true);
+    const Device device = GENERATE(from_range(devices()));
     for (const golden::Case& c : golden::read_cases()) {
-        CAPTURE(c.name, is_inplace);
-        Context ctx;
+        CAPTURE(c.name, is_inplace, device_name(device));
+        Context ctx(device);
         Gpt model(ctx.device, config_of(c));
-        for (size_t i = 0; i < model.params.size(); i++) {
-            const Tensor& parameter = model.params[i];
-            golden::fill_parameter(parameter.name, static_cast<float*>(parameter.memory),
-                                   size_t(parameter.numel()), golden::kWeightScale);
-        }
+        fill_weights(model);
         AdamWOptions options;
         options.beta1 = golden::kBeta1, options.beta2 = golden::kBeta2, options.eps = golden::kEps;
         options.weight_decay = golden::kWeightDecay;

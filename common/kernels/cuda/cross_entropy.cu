@@ -1,0 +1,132 @@
+// cross_entropy.cu - softmax and negative log-likelihood of each row, and the gradient of the logits: one
+// block per row. The probabilities exist in registers only.
+// Source: running maximum and sum: Milakov and Gimelshein 2018, algorithm 3. Derivation:
+// chapters/00_char_gpt/README.md, "Cross-entropy, backwards".
+#include "kernels/cuda/launcher.cuh"
+#include "kernels/cuda/reduce.cuh"
+#include "kernels/kernels.h"
+
+namespace {
+
+using gpu::real;
+
+// The row is read twice: once for its sum, once for the gradient. With as many threads as a block can have,
+// few rows are under way at once: with GPT-2's vocabulary (200 KB a row) two on each of 132 processors fit into
+// an L2 cache of 50 MB, where the second reading then finds them.
+constexpr unsigned kMaxThreads = 1024;
+
+constexpr float kLowest = -3.0e38f;  // finite: inf - inf would be NaN in a row of equal infinities
+
+struct RowSums {
+    float maximum, sum;  // of the logits; of exp(logit - maximum)
+};
+
+// Every thread gets the sums of the whole row. It is read once: where a larger logit turns up, what was added
+// under the old maximum is scaled down to the new one.
+__device__ RowSums softmax_sums(const real* row, int V) {
+    float maximum = kLowest, sum = 0;
+    for (int v = threadIdx.x; v < V; v += blockDim.x) {
+        const float x = float(row[v]), larger = fmaxf(maximum, x);
+        sum = sum * expf(maximum - larger) + expf(x - larger);  // a NaN gets into the sum
+        maximum = larger;
+    }
+    const float of_row = block_max(maximum);
+    return {of_row, block_sum(sum * expf(maximum - of_row))};
+}
+
+// -log softmax(row)[target] = log(sum) + (maximum - row[target]).
+// subtle: without the brackets large logits would round log(sum)
+__device__ float row_loss(const RowSums& s, float target_logit) {
+    return logf(s.sum) + (s.maximum - target_logit);
+}
+
+__device__ float row_gradient(const RowSums& s, float logit, bool is_target, float scale) {
+    return (expf(logit - s.maximum) / s.sum - (is_target ? 1.0f : 0.0f)) * scale;
+}
+
+__global__ void cross_entropy_forward_kernel(float* __restrict__ losses, const real* __restrict__ logits,
+                                             const int* __restrict__ targets, int V) {
+    const int64_t i = blockIdx.x;
+    const int target = targets[i];
+    KERNEL_DCHECK(target == kIgnore || (target >= 0 && target < V),
+                  "[cross_entropy] target %d is outside [0,%d)", target, V);
+    if (target == kIgnore) {  // all threads of the block leave: none waits at a barrier
+        if (threadIdx.x == 0) losses[i] = 0.0f;
+        return;
+    }
+    const real* row = logits + i * V;
+    const RowSums s = softmax_sums(row, V);
+    if (threadIdx.x == 0) losses[i] = row_loss(s, float(row[target]));
+}
+
+__global__ void cross_entropy_backward_kernel(real* __restrict__ dlogits, const real* __restrict__ logits,
+                                              const int* __restrict__ targets, int V, float scale,
+                                              bool accumulate) {
+    const int64_t i = blockIdx.x;
+    const int target = targets[i];
+    const real* row = logits + i * V;
+    real* d = dlogits + i * V;
+    if (target == kIgnore) {
+        if (accumulate) return;
+        for (int v = threadIdx.x; v < V; v += blockDim.x) d[v] = real(0.0f);
+        return;
+    }
+    const RowSums s = softmax_sums(row, V);
+    for (int v = threadIdx.x; v < V; v += blockDim.x) {
+        const float gradient = row_gradient(s, float(row[v]), v == target, scale);
+        d[v] = real(accumulate ? float(d[v]) + gradient : gradient);
+    }
+}
+
+__global__ void cross_entropy_forward_backward_kernel(float* __restrict__ losses, real* __restrict__ logits,
+                                                      const int* __restrict__ targets, int V, float scale) {
+    const int64_t i = blockIdx.x;
+    const int target = targets[i];
+    KERNEL_DCHECK(target == kIgnore || (target >= 0 && target < V),
+                  "[cross_entropy] target %d is outside [0,%d)", target, V);
+    real* row = logits + i * V;
+    if (target == kIgnore) {
+        if (threadIdx.x == 0) losses[i] = 0.0f;
+        for (int v = threadIdx.x; v < V; v += blockDim.x) row[v] = real(0.0f);
+        return;
+    }
+    const float target_logit = float(row[target]);  // before anyone overwrites it: a barrier follows
+    const RowSums s = softmax_sums(row, V);
+    if (threadIdx.x == 0) losses[i] = row_loss(s, target_logit);
+    for (int v = threadIdx.x; v < V; v += blockDim.x)
+        row[v] = real(row_gradient(s, float(row[v]), v == target, scale));
+}
+
+// One block. In double the order of the additions shows in no bit of the float result but in the rarest case;
+// it is fixed all the same.
+__global__ void mean_loss_kernel(float* __restrict__ mean, const float* __restrict__ losses, int64_t N,
+                                 int64_t counted) {
+    double sum = 0;
+    for (int64_t i = threadIdx.x; i < N; i += blockDim.x) sum += double(losses[i]);
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) *mean = float(sum / double(counted));
+}
+
+}  // namespace
+
+void gpu::cross_entropy_forward(float* losses, const real* logits, const int* targets, int64_t N, int64_t V,
+                                Stream s) {
+    launch(cross_entropy_forward_kernel, unsigned(N), threads_for_row(V, kMaxThreads), 0, cuda_stream(s),
+           losses, logits, targets, int(V));
+}
+
+void gpu::cross_entropy_backward(real* dlogits, const real* logits, const int* targets, int64_t N, int64_t V,
+                                 float scale, bool accumulate, Stream s) {
+    launch(cross_entropy_backward_kernel, unsigned(N), threads_for_row(V, kMaxThreads), 0, cuda_stream(s),
+           dlogits, logits, targets, int(V), scale, accumulate);
+}
+
+void gpu::cross_entropy_forward_backward(float* losses, real* logits, const int* targets, int64_t N,
+                                         int64_t V, float scale, Stream s) {
+    launch(cross_entropy_forward_backward_kernel, unsigned(N), threads_for_row(V, kMaxThreads), 0,
+           cuda_stream(s), losses, logits, targets, int(V), scale);
+}
+
+void gpu::mean_loss(float* mean, const float* losses, int64_t N, int64_t counted, Stream s) {
+    launch(mean_loss_kernel, 1, threads_for_row(N, kMaxThreads), 0, cuda_stream(s), mean, losses, N, counted);
+}

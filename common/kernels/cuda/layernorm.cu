@@ -1,0 +1,146 @@
+// layernorm.cu - LayerNorm over the last dimension, forward and backward: one block per row, whose sums go
+// through a warp's shuffles and then through shared memory.
+// Not here: RMSNorm; a residual add fused in front; one warp per row with the row kept in registers, which
+// needs neither barriers nor the second and third reading of the row (out of cache: a row is a few KB).
+// Source: Ba, Kiros, Hinton 2016, eq. 3; backward: chapters/00_char_gpt/README.md, "LayerNorm, backwards".
+#include "kernels/cuda/launcher.cuh"
+#include "kernels/cuda/reduce.cuh"
+#include "kernels/kernels.h"
+
+namespace {
+
+using gpu::real;
+
+// A row of GPT-2 (C = 768) is three columns for each thread. More threads would wait longer at the barriers
+// than they read.
+constexpr unsigned kMaxThreads = 256;
+
+// Sums over rows: a block adds kRows rows of 32 columns, a line of 128 bytes from each, with 8 rows at once.
+constexpr int kColumns = 32;
+constexpr int kRowThreads = 8;
+constexpr int kRows = 128;  // few enough that C = 768 and N = 4096 still make 768 blocks
+
+__global__ void layernorm_forward_kernel(real* __restrict__ out, float* __restrict__ mean,
+                                         float* __restrict__ rstd, const real* __restrict__ inp,
+                                         const real* __restrict__ weight, const real* __restrict__ bias,
+                                         int C) {
+    const int64_t row = blockIdx.x;
+    const real* x = inp + row * C;
+
+    float sum = 0;
+    for (int c = threadIdx.x; c < C; c += blockDim.x) sum += float(x[c]);
+    const float m = block_sum(sum) / float(C);
+
+    float squares = 0;
+    for (int c = threadIdx.x; c < C; c += blockDim.x) {
+        const float centred = float(x[c]) - m;
+        squares += centred * centred;
+    }
+    const float r = 1.0f / sqrtf(block_sum(squares) / float(C) + kLayerNormEpsilon);
+
+    for (int c = threadIdx.x; c < C; c += blockDim.x)
+        out[row * C + c] = real((float(x[c]) - m) * r * float(weight[c]) + float(bias[c]));
+    if (threadIdx.x == 0) {
+        mean[row] = m;
+        rstd[row] = r;
+    }
+}
+
+// ---- LayerNorm, backwards ---------------------------------------------------------------------------------
+
+// With xhat = (x - mean) rstd and dxhat = dout weight:
+//   dx = rstd (dxhat - mean_c(dxhat) - xhat mean_c(dxhat xhat))
+__global__ void layernorm_backward_input_kernel(real* __restrict__ dinp, const real* __restrict__ dout,
+                                                const real* __restrict__ inp, const real* __restrict__ weight,
+                                                const float* __restrict__ mean,
+                                                const float* __restrict__ rstd, int C, bool accumulate) {
+    const int64_t row = blockIdx.x;
+    const real *x = inp + row * C, *dy = dout + row * C;
+    real* dx = dinp + row * C;
+    const float m = mean[row], r = rstd[row];
+
+    float sum_dxhat = 0, sum_dxhat_xhat = 0;
+    for (int c = threadIdx.x; c < C; c += blockDim.x) {
+        const float dxhat = float(dy[c]) * float(weight[c]);
+        sum_dxhat += dxhat;
+        sum_dxhat_xhat += dxhat * (float(x[c]) - m) * r;
+    }
+    const float mean_dxhat = block_sum(sum_dxhat) / float(C);
+    const float mean_dxhat_xhat = block_sum(sum_dxhat_xhat) / float(C);
+
+    for (int c = threadIdx.x; c < C; c += blockDim.x) {
+        const float dxhat = float(dy[c]) * float(weight[c]), xhat = (float(x[c]) - m) * r;
+        const float gradient = r * (dxhat - mean_dxhat - xhat * mean_dxhat_xhat);
+        dx[c] = real(accumulate ? float(dx[c]) + gradient : gradient);
+    }
+}
+
+// dweight = sum over rows of dout xhat, dbias = sum over rows of dout. Float atomics would add in an order
+// that differs from run to run. Instead: every range of kRows rows has partial sums of its own,
+//   partial  (ranges,2,C)  out
+// and the next kernel adds these in order. A thread adds one column of every eighth row.
+__global__ void layernorm_backward_params_kernel(float* __restrict__ partial, const real* __restrict__ dout,
+                                                 const real* __restrict__ inp, const float* __restrict__ mean,
+                                                 const float* __restrict__ rstd, int64_t N, int C) {
+    __shared__ float dweight_of[kRowThreads][kColumns], dbias_of[kRowThreads][kColumns];
+    const int c = blockIdx.x * kColumns + threadIdx.x;
+    const int64_t begin = int64_t(blockIdx.y) * kRows, end = min(begin + kRows, N);
+
+    float dweight = 0, dbias = 0;
+    if (c < C) {
+        for (int64_t row = begin + threadIdx.y; row < end; row += kRowThreads) {
+            const float dy = float(dout[row * C + c]);
+            dweight += dy * (float(inp[row * C + c]) - mean[row]) * rstd[row];
+            dbias += dy;
+        }
+    }
+    dweight_of[threadIdx.y][threadIdx.x] = dweight;
+    dbias_of[threadIdx.y][threadIdx.x] = dbias;
+    __syncthreads();
+
+    if (threadIdx.y == 0 && c < C) {
+        for (int y = 1; y < kRowThreads; y++) {
+            dweight += dweight_of[y][threadIdx.x];
+            dbias += dbias_of[y][threadIdx.x];
+        }
+        float* to = partial + int64_t(blockIdx.y) * 2 * C;
+        to[c] = dweight;
+        to[C + c] = dbias;
+    }
+}
+
+__global__ void add_partial_sums_kernel(float* __restrict__ dweight, float* __restrict__ dbias,
+                                        const float* __restrict__ partial, int ranges, int C) {
+    const int c = blockIdx.x * blockDim.x + threadIdx.x;
+    if (c >= C) return;
+    float weight_sum = 0, bias_sum = 0;
+    for (int range = 0; range < ranges; range++) {
+        const float* from = partial + int64_t(range) * 2 * C;
+        weight_sum += from[c];
+        bias_sum += from[C + c];
+    }
+    dweight[c] += weight_sum;
+    dbias[c] += bias_sum;
+}
+
+}  // namespace
+
+void gpu::layernorm_forward(real* out, float* mean, float* rstd, const real* inp, const real* weight,
+                            const real* bias, int64_t N, int64_t C, Stream s) {
+    launch(layernorm_forward_kernel, unsigned(N), threads_for_row(C, kMaxThreads), 0, cuda_stream(s), out,
+           mean, rstd, inp, weight, bias, int(C));
+}
+
+void gpu::layernorm_backward(real* dinp, float* dweight, float* dbias, const real* dout, const real* inp,
+                             const real* weight, const float* mean, const float* rstd, int64_t N, int64_t C,
+                             bool accumulate, Stream s) {
+    launch(layernorm_backward_input_kernel, unsigned(N), threads_for_row(C, kMaxThreads), 0, cuda_stream(s),
+           dinp, dout, inp, weight, mean, rstd, int(C), accumulate);
+
+    const unsigned ranges = blocks_for(N, kRows);
+    const Scratch<float> partial(int64_t(ranges) * 2 * C, s);
+    launch(layernorm_backward_params_kernel, dim3(blocks_for(C, kColumns), ranges),
+           dim3(kColumns, kRowThreads), 0, cuda_stream(s), partial.get(), dout, inp, mean, rstd, N, int(C));
+    launch(add_partial_sums_kernel, blocks_for(C, kColumns), kColumns, 0, cuda_stream(s), dweight, dbias,
+           partial.get(), int(ranges), int(C));
+}

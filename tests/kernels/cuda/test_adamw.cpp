@@ -1,0 +1,92 @@
+// test_adamw.cpp - gpu::adamw and gpu::squared_norm against their definitions in double, and against cpu::.
+#include <cmath>
+#include <vector>
+
+#include "kernels/kernels.h"
+#include "tests/support/allclose.h"
+#include "tests/support/gpu.h"
+
+#ifdef GPT_WITH_GPU
+
+namespace {
+
+constexpr float kLr = 1e-2f, kBeta1 = 0.9f, kBeta2 = 0.99f, kEps = 1e-8f;
+
+// The definition, for one step.
+void step_in_double(std::vector<double>& params, std::vector<double>& m, std::vector<double>& v,
+                    const std::vector<float>& grads, float weight_decay, float grad_scale, int64_t step) {
+    for (size_t i = 0; i < params.size(); i++) {
+        const double g = double(grads[i]) * double(grad_scale);
+        m[i] = double(kBeta1) * m[i] + (1 - double(kBeta1)) * g;
+        v[i] = double(kBeta2) * v[i] + (1 - double(kBeta2)) * g * g;
+        const double m_hat = m[i] / (1 - std::pow(double(kBeta1), double(step)));
+        const double v_hat = v[i] / (1 - std::pow(double(kBeta2), double(step)));
+        params[i] -=
+            double(kLr) * (m_hat / (std::sqrt(v_hat) + double(kEps)) + double(weight_decay) * params[i]);
+    }
+}
+
+}  // namespace
+
+TEST_CASE("gpu::adamw follows the algorithm for five steps, as cpu::adamw does", "[cuda]") {
+    const int64_t n = GENERATE(1, 3, 4, 17, 1000, 1024, 1025, 40001);
+    if (kUnderTsan && n > 1025) return;
+    const float weight_decay = GENERATE(0.0f, 0.1f), grad_scale = GENERATE(1.0f, 0.25f);
+    constexpr int64_t kSteps = 5;
+    const std::vector<float> start = random_floats(n, 1), zeros(size_t(n), 0.0f);
+    const auto grads = [&](int64_t step) { return random_floats(n, uint64_t(100 + step)); };
+
+    const auto results = in_any_order([&] {
+        const FloatArray params(start), m(zeros), v(zeros);
+        for (int64_t step = 1; step <= kSteps; step++) {
+            const FloatArray grads_d(grads(step));
+            gpu::adamw(params, m, v, grads_d, n, kLr, kBeta1, kBeta2, kEps, weight_decay, grad_scale, step,
+                       {});
+        }
+        return std::vector<std::vector<float>>{params.host(), m.host(), v.host()};
+    });
+
+    std::vector<double> params(start.begin(), start.end()), m(size_t(n), 0.0), v(size_t(n), 0.0);
+    std::vector<float> cpu_params = start, cpu_m = zeros, cpu_v = zeros;
+    for (int64_t step = 1; step <= kSteps; step++) {
+        const std::vector<float> g = grads(step);
+        step_in_double(params, m, v, g, weight_decay, grad_scale, step);
+        cpu::adamw(cpu_params.data(), cpu_m.data(), cpu_v.data(), g.data(), n, kLr, kBeta1, kBeta2, kEps,
+                   weight_decay, grad_scale, step, {});
+    }
+    const auto close = [&](const char* what, const std::vector<float>& got, const auto& want, double atol) {
+        return allclose(
+            what, format("n=%lld decay=%g scale=%g", (long long)n, double(weight_decay), double(grad_scale)),
+            got.data(), want.data(), n, 1e-5, atol);
+    };
+    REQUIRE(close("adamw params", results[0], params, 2e-6) == "");
+    REQUIRE(close("adamw m", results[1], m, 1e-6) == "");
+    REQUIRE(close("adamw v", results[2], v, 1e-6) == "");
+    REQUIRE(close("adamw params, cpu", results[0], cpu_params, 2e-6) == "");
+    REQUIRE(close("adamw m, cpu", results[1], cpu_m, 1e-6) == "");
+    REQUIRE(close("adamw v, cpu", results[2], cpu_v, 1e-6) == "");
+}
+
+TEST_CASE("gpu::squared_norm adds the sum of squares, in double, in any order of threads", "[cuda]") {
+    const int64_t n = GENERATE(1, 7, 8, 9, 1025, 16384, 16385, 100003);  // 16384: a range
+    if (kUnderTsan && n > 16385) return;
+    CAPTURE(n);
+    const std::vector<float> x = random_floats(n, 1);
+    double want = 3.0;  // not zeroed by the kernel
+    for (const float value : x) want += double(value) * double(value);
+    double first = 0;
+    const auto compute = [&] {
+        const FloatArray x_d(x);
+        const DeviceArray<double> sum(std::vector<double>{3.0});
+        gpu::squared_norm(sum, x_d, n, {});
+        double got;
+        device_download(Device::kCuda, &got, sum, sizeof got);
+        return got;
+    };
+    first = compute();
+    const ReverseOrder reverse;
+    REQUIRE(compute() == first);
+    REQUIRE(std::fabs(first - want) <= 1e-12 * want);
+}
+
+#endif

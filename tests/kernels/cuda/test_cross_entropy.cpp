@@ -1,0 +1,166 @@
+// test_cross_entropy.cpp - gpu:: loss and gradient of softmax cross-entropy against plain double-precision
+// loops and against cpu::, for logits that overflow an exponential, for ignored targets, and in place.
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "kernels/kernels.h"
+#include "tests/kernels/problems/cross_entropy.h"
+#include "tests/support/allclose.h"
+#include "tests/support/gpu.h"
+#include "tests/support/throwing_failures.h"
+
+#ifdef GPT_WITH_GPU
+
+using namespace cross_entropy_problem;
+
+namespace {
+
+Result two_buffers(const Problem& p) {
+    const auto results = in_any_order([&] {
+        const RealArray logits(p.logits), dlogits(p.N * p.V);
+        const IntArray targets(p.targets);
+        const FloatArray losses(p.N);
+        gpu::cross_entropy_forward(losses, logits, targets, p.N, p.V, {});
+        gpu::cross_entropy_backward(dlogits, logits, targets, p.N, p.V, kScale, false, {});
+        return std::vector<std::vector<float>>{losses.host(), dlogits.host()};
+    });
+    return {results[0], results[1]};
+}
+
+Result in_place(const Problem& p) {
+    const auto results = in_any_order([&] {
+        const RealArray logits(p.logits);
+        const IntArray targets(p.targets);
+        const FloatArray losses(p.N);
+        gpu::cross_entropy_forward_backward(losses, logits, targets, p.N, p.V, kScale, {});
+        return std::vector<std::vector<float>>{losses.host(), logits.host()};
+    });
+    return {results[0], results[1]};
+}
+
+template <class Want>  // Result of cpu::, or Reference
+std::string differences(const char* what, const Problem& p, const Result& got, const Want& want) {
+    const double storage = kTolerance + kStorageRounding;
+    return allclose(std::string(what) + ", losses", p.sizes(), got.losses.data(), want.losses.data(), p.N,
+                    kTolerance, kTolerance) +
+           allclose(std::string(what) + ", dlogits", p.sizes(), got.dlogits.data(), want.dlogits.data(),
+                    p.N * p.V, storage, storage * double(kScale));
+}
+
+}  // namespace
+
+TEST_CASE("gpu::cross_entropy equals plain loops, and cpu::cross_entropy", "[cuda]") {
+    const auto [N, V] = GENERATE(table<int64_t, int64_t>({{1, 1},
+                                                          {3, 1},
+                                                          {1, 2},
+                                                          {5, 7},
+                                                          {7, 16},
+                                                          {9, 17},
+                                                          {12, 65},
+                                                          {3, 1024},
+                                                          {3, 1025},
+                                                          {130, 65},
+                                                          {5, 4097},
+                                                          {6, 50257}}));
+    if (kUnderTsan && N * V > 1000) return;
+    Problem p(N, V);
+    p.logits = stored(p.logits);
+    const Result got = two_buffers(p), same = in_place(p);
+    REQUIRE(differences("cross_entropy", p, got, reference(p)) == "");
+    CAPTURE(p.sizes());
+    REQUIRE(same_bytes(same.losses, got.losses));
+    REQUIRE(same_bytes(same.dlogits, got.dlogits));
+
+    Result cpu{std::vector<float>(size_t(N)), p.logits};
+    cpu::cross_entropy_forward_backward(cpu.losses.data(), cpu.dlogits.data(), p.targets.data(), N, V, kScale,
+                                        {});
+    REQUIRE(differences("cross_entropy, cpu", p, got, cpu) == "");
+}
+
+TEST_CASE("gpu::cross_entropy_backward adds when told to, and adds nothing for an ignored target", "[cuda]") {
+    Problem p(8, 37);
+    p.logits = stored(p.logits);
+    const std::vector<float> before = stored(random_floats(p.N * p.V, 3));
+    const auto results = in_any_order([&] {
+        const RealArray logits(p.logits), dlogits(before);
+        const IntArray targets(p.targets);
+        gpu::cross_entropy_backward(dlogits, logits, targets, p.N, p.V, kScale, true, {});
+        return std::vector<std::vector<float>>{dlogits.host()};
+    });
+    std::vector<double> want = reference(p).dlogits;
+    for (size_t i = 0; i < want.size(); i++) want[i] += double(before[i]);
+    const double tolerance = kTolerance + kStorageRounding;
+    REQUIRE(allclose("cross_entropy_backward, accumulated", p.sizes(), results[0].data(), want.data(),
+                     p.N * p.V, tolerance, tolerance) == "");
+    const auto row = std::ptrdiff_t(2 * p.V);
+    REQUIRE(p.targets[2] == kIgnore);
+    REQUIRE(std::equal(before.begin() + row, before.begin() + row + std::ptrdiff_t(p.V),
+                       results[0].begin() + row));
+}
+
+TEST_CASE("gpu::cross_entropy of extreme logits neither overflows nor loses the answer", "[cuda]") {
+    Problem p(6, 35);
+    p.targets = {0, 1, 34, 3, 4, 5};
+    const auto row = [&](int64_t i) { return &p.logits[size_t(i * p.V)]; };
+    for (int64_t v = 0; v < p.V; v++) {
+        row(0)[v] = v % 2 ? 80.0f : -80.0f;  // the target among the small ones
+        row(1)[v] = v % 2 ? 80.0f : -80.0f;  // and among the large
+        row(2)[v] = 12345.0f;                // all equal: the loss is log V
+        row(3)[v] = v == 3 ? 0.0f : -1e30f;  // certain: the loss is 0
+        row(4)[v] = v == 4 ? -1e30f : 0.0f;  // certainly wrong: the loss is 1e30
+        row(5)[v] = -1e30f;                  // all equal, and far below what an exponential can tell from 0
+    }
+    p.logits = stored(p.logits);
+    const Reference want = reference(p);
+    REQUIRE(differences("two buffers", p, two_buffers(p), want) == "");
+    REQUIRE(differences("in place", p, in_place(p), want) == "");
+    REQUIRE(std::fabs(want.losses[2] - std::log(35.0)) < 1e-12);
+}
+
+TEST_CASE("gpu::cross_entropy lets no NaN or infinity pass for a finite loss", "[cuda]") {
+    const float bad = GENERATE(float(NAN), float(INFINITY));
+    const int64_t V = GENERATE(7, 64);
+    CAPTURE(bad, V);
+    Problem p(1, V);
+    p.targets[0] = 0;
+    p.logits[3] = bad;  // not the target's
+    REQUIRE_FALSE(std::isfinite(two_buffers(p).losses[0]));
+    REQUIRE_FALSE(std::isfinite(in_place(p).losses[0]));
+}
+
+TEST_CASE("gpu::mean_loss divides by the targets that count", "[cuda]") {
+    const int64_t N = GENERATE(1, 4, 31, 1000, 2049);
+    CAPTURE(N);
+    const std::vector<float> losses = random_floats(N, 1);
+    float cpu = NAN;
+    cpu::mean_loss(&cpu, losses.data(), N, N + 3, {});
+    const auto results = in_any_order([&] {
+        const FloatArray losses_d(losses), mean(1);
+        gpu::mean_loss(mean, losses_d, N, N + 3, {});
+        return std::vector<std::vector<float>>{mean.host()};
+    });
+    // both in double: at most the last bit of the float may differ
+    REQUIRE(std::fabs(results[0][0] - cpu) <= 1.2e-7f * std::fabs(cpu));
+}
+
+#if defined(GPT_DEBUG) && defined(GPT_CUDA_ON_HOST)
+TEST_CASE("gpu::cross_entropy refuses a target outside the vocabulary in debug builds", "[cuda]") {
+    Problem p(2, 9);
+    const int target = GENERATE(-2, 9);
+    p.targets[1] = target;
+    const RealArray logits(p.logits);
+    const IntArray targets(p.targets);
+    const FloatArray losses(p.N);
+    const std::string want = format("[cross_entropy] target %d is outside [0,9)", target);
+    REQUIRE_THAT(
+        failure_of([&] { gpu::cross_entropy_forward(losses, logits, targets, p.N, p.V, {}); }).message,
+        contains(want));
+    REQUIRE_THAT(failure_of([&] {
+                     gpu::cross_entropy_forward_backward(losses, logits, targets, p.N, p.V, kScale, {});
+                 }).message,
+                 contains(want));
+}
+#endif
+
+#endif
