@@ -57,8 +57,9 @@ std::string sample_text(Context& ctx, const Gpt& gpt, const CharTokenizer& token
     return tokenizer.decode(text);
 }
 
-bool are_finite(const std::vector<float>& values) {
-    return std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); });
+bool are_finite(Parameters& params) {
+    const OnHost values(params.device(), params.values(), params.count());
+    return std::all_of(values.get(), values.get() + params.count(), [](float x) { return std::isfinite(x); });
 }
 
 // A loss that is no number: what went wrong first, weights, gradients or an op of the forward pass?
@@ -174,8 +175,7 @@ int train(Config config, const std::vector<std::string>& given_flags, const std:
     }
 
     const auto save = [&] {
-        if (!are_finite(floats_on_host(ctx.device, gpt.params.values(), gpt.params.count())))
-            stop_at_non_finite(ctx, gpt, windows.at(at.step - 1), at.step, folder);
+        if (!are_finite(gpt.params)) stop_at_non_finite(ctx, gpt, windows.at(at.step - 1), at.step, folder);
         save_checkpoint(join_path(folder, kCheckpointName), gpt.params, optimizer,
                         run_metadata(config, data, at));
     };

@@ -23,7 +23,7 @@ inline float forward_backward(Context& ctx, const Gpt& gpt, const Batch& batch, 
         Tensor mean = cross_entropy_inplace(ctx, logits, targets, B * T, share);  // (1)
         ctx.backward(mean);
         loss += double(ctx.to_host(mean)) * double(share);
-        ctx.arena.rewind({});
+        ctx.release_activations();
     }
     return float(loss);
 }

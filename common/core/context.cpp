@@ -108,10 +108,14 @@ void Context::backward(const Tensor& loss) {
     tape.clear();
 }
 
-void Context::end_step() {
+void Context::release_activations() {
     tape.clear();
     arena.rewind({});
     gradients_used_ = 0;
+}
+
+void Context::end_step() {
+    release_activations();
     next_site = 0;
 }
 

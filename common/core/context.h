@@ -75,7 +75,9 @@ struct Context {
     float to_host(const Tensor& scalar) const;
     // Fills the gradients of everything the loss depends on. The tape is used up.
     void backward(const Tensor& loss);
-    // Gives all activations back. Their handles are stale from here on (debug builds refuse them).
+    // Gives all activations back, after a micro-batch. Their handles are stale from here on (debug builds refuse them).
+    void release_activations();
+    // The same at the end of a step: the next one draws its dropout masks anew from the first site on.
     void end_step();
 
     // Says what the next DISPATCH computes, for the profile.
@@ -89,7 +91,7 @@ struct Context {
   private:
     friend class KernelCall;
     // Where each activation's gradient is. Not in the arena: that may be another device's memory. Used again
-    // in the next step, so that a stale handle still points to one.
+    // after release_activations, so that a stale handle still points to one.
     std::deque<Gradient> gradients_;
     size_t gradients_used_ = 0;
     double next_flops_ = 0;

@@ -51,7 +51,8 @@ struct Stream {
 void* device_alloc(Device device, size_t bytes);
 void device_free(Device device, void* memory, size_t bytes);
 
-// The ways between the host and a device, complete on return. `host` is the CPU's memory; for Device::kCpu so
+// The ways between the host and a device; copies are complete on return, a fill comes before whatever the default
+// stream is given next. `host` is the CPU's memory; for Device::kCpu so
 // is the other side.
 void device_upload(Device device, void* to, const void* host, size_t bytes);
 void device_download(Device device, void* host, const void* from, size_t bytes);

@@ -68,7 +68,12 @@ void run_blocks(const Grid& grid, int64_t blocks, Outcome& outcome) {
         const int64_t x = grid.blocks.x, y = grid.blocks.y;
         Block& b = this_block();
         runs_kernel = true;
-        run_block(b, grid, {unsigned(i % x), unsigned(i / x % y), unsigned(i / (x * y))});
+        try {
+            run_block(b, grid, {unsigned(i % x), unsigned(i / x % y), unsigned(i / (x * y))});
+        } catch (const KernelFailure& failure) {  // of the machine itself: no memory for a stack
+            b.fault = failure.message;
+            b.fault_kind = failure.kind;
+        }
         runs_kernel = false;
         outcome.take_from(b);
     };
@@ -114,6 +119,10 @@ void run_grid(const Grid& grid) {
     CHECK(blocks > 0 && threads > 0, "[cuda_on_host] an empty grid: %s", describe(grid).c_str());
     CHECK(threads <= kMaxThreads, "[cuda_on_host] a block has at most %u threads: %s", kMaxThreads,
           describe(grid).c_str());
+    CHECK(grid.threads.z <= 64, "[cuda_on_host] a block has at most 64 threads along z: %s",
+          describe(grid).c_str());
+    CHECK(grid.blocks.x < 1u << 31 && grid.blocks.y <= 65535 && grid.blocks.z <= 65535,
+          "[cuda_on_host] a grid has at most 2147483647 x 65535 x 65535 blocks: %s", describe(grid).c_str());
     CHECK(grid.shared_bytes <= kMaxSharedBytes,
           "[cuda_on_host] %zu bytes of shared memory, a block has at most %zu: %s", grid.shared_bytes,
           kMaxSharedBytes, describe(grid).c_str());

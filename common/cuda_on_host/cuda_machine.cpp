@@ -64,9 +64,12 @@ CUDA_ON_HOST_UNSEEN void give_stack([[maybe_unused]] Block& b, Thread& t) {
     if (b.free_count == 0) {
         void* stack = mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE,
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        CHECK(stack != MAP_FAILED, "[cuda_on_host] no memory for the stacks of %u CUDA threads", b.size);
         // A kernel that needs more stops at its first page instead of writing over its neighbour.
-        mprotect(stack, page_bytes(), PROT_NONE);
+        CHECK(
+            stack != MAP_FAILED && mprotect(stack, page_bytes(), PROT_NONE) == 0,
+            "[cuda_on_host] no memory for the stacks of %u CUDA threads; on many cores, fewer --threads or a "
+            "larger vm.max_map_count help",
+            b.size);
         b.free_stacks[b.free_count++] = static_cast<char*>(stack) + page_bytes();
     }
     t.stack = b.free_stacks[--b.free_count];

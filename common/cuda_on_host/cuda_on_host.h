@@ -212,9 +212,21 @@ CUDA_ON_HOST_MIN_MAX(long)
 CUDA_ON_HOST_MIN_MAX(unsigned long)
 CUDA_ON_HOST_MIN_MAX(long long)
 CUDA_ON_HOST_MIN_MAX(unsigned long long)
-CUDA_ON_HOST_MIN_MAX(float)
-CUDA_ON_HOST_MIN_MAX(double)
 #undef CUDA_ON_HOST_MIN_MAX
+
+// Of a number and a NaN, the number.
+inline float min(float a, float b) {
+    return std::fmin(a, b);
+}
+inline float max(float a, float b) {
+    return std::fmax(a, b);
+}
+inline double min(double a, double b) {
+    return std::fmin(a, b);
+}
+inline double max(double a, double b) {
+    return std::fmax(a, b);
+}
 
 // ---- integers ---------------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 // fiber.h - a function call on a stack of its own, which can be left in the middle and entered again. Each
 // CUDA thread is one: it leaves when it has to wait for others, and is entered when it may go on.
-// Not here: who runs when (cuda_machine.cpp); memory for the stacks. Two implementations: fourteen
+// Not here: who runs when (cuda_machine.cpp); memory for the stacks. Two implementations: fifteen
 // instructions for x86-64, and ucontext, which every Linux has and which takes two system calls per switch
 // (about 30 times as long). Define CUDA_ON_HOST_UCONTEXT to choose the second one.
 #pragma once

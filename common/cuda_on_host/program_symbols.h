@@ -8,7 +8,7 @@
 
 namespace cuda_on_host {
 
-// "gpu::layernorm_forward_kernel", without parameters; "the kernel at 0x..." where no symbol says more.
+// "layernorm_forward_kernel", without parameters; "the kernel at 0x..." where no symbol says more.
 std::string function_name(const void* address);
 
 struct StaticShared {

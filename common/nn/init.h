@@ -1,6 +1,7 @@
 // init.h - what the weights are before the first step: GPT-2's choice, and the defaults of PyTorch's modules.
 // Each parameter has a random stream of its own, named after it: adding one does not change the others.
 #pragma once
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -19,10 +20,14 @@ inline uint64_t stream_of_name(const std::string& name) {
 // Calls draw() for each element in order, on the host: the numbers are the same for every device.
 template <class F>
 void fill_with(const Tensor& t, F draw) {
+    float* const memory = t.ptr();
+    if (t.device == Device::kCpu) {
+        std::generate_n(memory, t.numel(), draw);
+        return;
+    }
     std::vector<float> values(static_cast<size_t>(t.numel()));
-    for (float& x : values) x = draw();
-    float* const on_device = t.ptr();
-    device_upload(t.device, on_device, values.data(), t.bytes());
+    std::generate(values.begin(), values.end(), draw);
+    device_upload(t.device, memory, values.data(), t.bytes());
 }
 
 inline void fill(const Tensor& t, float value) {

@@ -226,5 +226,11 @@ TEST_CASE("a grid that no GPU accepts", "[cuda]") {
     };
     REQUIRE_THAT(shape(0, 32, 0), contains("an empty grid: fill_kernel, launched at"));
     REQUIRE_THAT(shape(1, 1025, 0), contains("a block has at most 1024 threads"));
+    const auto shape3 = [&](dim3 blocks, dim3 threads) {
+        return message_of([&] { launch(fill_kernel, blocks, threads, 0, nullptr, out.get(), 1.0f); });
+    };
+    REQUIRE_THAT(shape3({1, 65536}, 1), contains("at most 2147483647 x 65535 x 65535 blocks"));
+    REQUIRE_THAT(shape3({1, 1, 65536}, 1), contains("at most 2147483647 x 65535 x 65535 blocks"));
+    REQUIRE_THAT(shape3(1, {1, 1, 65}), contains("at most 64 threads along z"));
     REQUIRE_THAT(shape(1, 32, 300000), contains("300000 bytes of shared memory"));
 }

@@ -14,8 +14,7 @@
 
 #ifdef GPT_WITH_GPU
 
-// ThreadSanitizer pays for every CUDA thread as for one of the system's: tests that want more than this many
-// leave the larger of their sizes out.
+// ThreadSanitizer pays for every CUDA thread as for one of the system's: there tests leave their larger sizes out.
 #if defined(__SANITIZE_THREAD__)
 constexpr bool kUnderTsan = true;
 #elif defined(__has_feature)
@@ -73,7 +72,7 @@ using FloatArray = DeviceArray<float>;
 using IntArray = DeviceArray<int>;
 
 // For the life of a scope: CUDA threads and blocks take their turns from the last to the first, and each block
-// finds NaN in its shared memory. On a GPU: nothing.
+// finds NaN in its shared memory (static arrays only in BUILD=host). On a GPU: nothing.
 class ReverseOrder {
   public:
 #if defined(GPT_CUDA_ON_HOST)

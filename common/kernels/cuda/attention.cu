@@ -110,22 +110,36 @@ __device__ float keep_factor(const DropoutMask& mask, uint64_t first_index, int 
     return mask.p > 0 ? mask.scale(first_index + uint64_t(i) * T + j) : 1.0f;
 }
 
+// Which sequence and which tile of rows a block has. Both are in blockIdx.x: y and z end at 65,535, and a batch may
+// be larger.
+struct BlockPlace {
+    int tiles;  // of a sequence
+    int64_t b;
+    int tile;
+};
+
+__device__ inline BlockPlace block_place(int T) {
+    const int tiles = (T + kRows - 1) / kRows;
+    return {tiles, blockIdx.x / tiles, int(blockIdx.x % tiles)};
+}
+
 // ---- forward ----------------------------------------------------------------------------------------------
 
 // s = q k^T / sqrt(HS);  out = (exp(s - max) m) v / sum exp(s - max);  lse = max + log sum
-// with m the factors of the dropout. Blocks: (tiles of queries, heads, sequences).
+// with m the factors of the dropout. Blocks: (sequences times tiles of queries, heads).
 template <int kDims, int kLanes>
 __global__ void __launch_bounds__(kThreads<kLanes>)
     attention_forward_kernel(real* __restrict__ out, float* __restrict__ lse, const real* __restrict__ qkv,
                              int T, int HS, float scale, DropoutMask mask) {
     __shared__ TileRow<kDims, kLanes> k_tile[kTile], v_tile[kTile];
-    const int64_t NH = gridDim.y, h = blockIdx.y, b = blockIdx.z, C = NH * HS;
+    const BlockPlace at = block_place(T);
+    const int64_t NH = gridDim.y, h = blockIdx.y, b = at.b, C = NH * HS;
     const Rows<const real> q = rows_of_head(qkv, b, T, 3 * C, h * HS);
     const Rows<const real> k{q.x + C, q.stride}, v{q.x + 2 * C, q.stride};
     const uint64_t first_index = uint64_t(b * NH + h) * T * T;
 
     // The last queries have the most keys: they go first, so that none of them is alone at the end.
-    const int first_query = int(gridDim.x - 1 - blockIdx.x) * kRows;
+    const int first_query = (at.tiles - 1 - at.tile) * kRows;
     const int i = first_query + int(threadIdx.x) / kLanes, lane = threadIdx.x % kLanes;
     float q_i[kDims], o[kDims] = {};
     load_piece(q_i, q, i, T, lane, HS, scale);
@@ -172,13 +186,14 @@ __global__ void __launch_bounds__(kThreads<kLanes>)
                                       const real* __restrict__ out, const float* __restrict__ lse, int T,
                                       int HS, float scale, DropoutMask mask) {
     __shared__ TileRow<kDims, kLanes> k_tile[kTile], v_tile[kTile];
-    const int64_t NH = gridDim.y, h = blockIdx.y, b = blockIdx.z, C = NH * HS;
+    const BlockPlace at = block_place(T);
+    const int64_t NH = gridDim.y, h = blockIdx.y, b = at.b, C = NH * HS;
     const Rows<const real> q = rows_of_head(qkv, b, T, 3 * C, h * HS);
     const Rows<const real> k{q.x + C, q.stride}, v{q.x + 2 * C, q.stride};
     const uint64_t first_index = uint64_t(b * NH + h) * T * T;
     const int64_t first_row = (b * NH + h) * T;  // of lse and D
 
-    const int first_query = int(gridDim.x - 1 - blockIdx.x) * kRows;
+    const int first_query = (at.tiles - 1 - at.tile) * kRows;
     const int i = first_query + int(threadIdx.x) / kLanes, lane = threadIdx.x % kLanes;
     float q_i[kDims], dout_i[kDims], dq_i[kDims];
     load_piece(q_i, q, i, T, lane, HS, scale);
@@ -206,7 +221,7 @@ __global__ void __launch_bounds__(kThreads<kLanes>)
     store_piece(rows_of_head(dqkv, b, T, 3 * C, h * HS), i, T, lane, HS, dq_i, scale);
 }
 
-// dk and dv. Blocks: (tiles of keys, heads, sequences); the first keys have the most queries, and go first.
+// dk and dv. Blocks: (sequences times tiles of keys, heads); the first keys have the most queries, and go first.
 template <int kDims, int kLanes>
 __global__ void __launch_bounds__(kThreads<kLanes>)
     attention_backward_keys_kernel(real* __restrict__ dqkv, const float* __restrict__ D,
@@ -215,7 +230,8 @@ __global__ void __launch_bounds__(kThreads<kLanes>)
                                    DropoutMask mask) {
     __shared__ TileRow<kDims, kLanes> q_tile[kTile], dout_tile[kTile];
     __shared__ float lse_tile[kTile], D_tile[kTile];
-    const int64_t NH = gridDim.y, h = blockIdx.y, b = blockIdx.z, C = NH * HS;
+    const BlockPlace at = block_place(T);
+    const int64_t NH = gridDim.y, h = blockIdx.y, b = at.b, C = NH * HS;
     const Rows<const real> q = rows_of_head(qkv, b, T, 3 * C, h * HS);
     const Rows<const real> k{q.x + C, q.stride}, v{q.x + 2 * C, q.stride};
     const Rows<const real> dout_rows = rows_of_head(dout, b, T, C, h * HS);
@@ -223,7 +239,7 @@ __global__ void __launch_bounds__(kThreads<kLanes>)
     const uint64_t first_index = uint64_t(b * NH + h) * T * T;
     const int64_t first_row = (b * NH + h) * T;
 
-    const int first_key = blockIdx.x * kRows;
+    const int first_key = at.tile * kRows;
     const int j = first_key + int(threadIdx.x) / kLanes, lane = threadIdx.x % kLanes;
     float k_j[kDims], v_j[kDims], dk_j[kDims] = {}, dv_j[kDims] = {};
     load_piece(k_j, k, j, T, lane, HS, 1.0f);
@@ -257,7 +273,7 @@ __global__ void __launch_bounds__(kThreads<kLanes>)
 
 struct Sizes {
     int64_t B, T, NH, HS;
-    dim3 blocks() const { return {blocks_for(T, kRows), unsigned(NH), unsigned(B)}; }
+    dim3 blocks() const { return {unsigned(B) * blocks_for(T, kRows), unsigned(NH)}; }
     float scale() const { return 1.0f / std::sqrt(float(HS)); }
 };
 
@@ -287,6 +303,7 @@ void check_head_size(int64_t HS) {
 void gpu::attention_forward(real* out, float* lse, const real* qkv, int64_t B, int64_t T, int64_t NH,
                             int64_t HS, DropoutMask mask, Stream s) {
     check_head_size(HS);
+    if (B * T * NH == 0) return;
     const auto kernel = HS <= 4    ? forward<4, 1>
                         : HS <= 8  ? forward<8, 1>
                         : HS <= 16 ? forward<16, 1>
@@ -299,6 +316,7 @@ void gpu::attention_forward(real* out, float* lse, const real* qkv, int64_t B, i
 void gpu::attention_backward(real* dqkv, const real* dout, const real* qkv, const real* out, const float* lse,
                              int64_t B, int64_t T, int64_t NH, int64_t HS, DropoutMask mask, Stream s) {
     check_head_size(HS);
+    if (B * T * NH == 0) return;
     const auto kernel = HS <= 4    ? backward<4, 1>
                         : HS <= 8  ? backward<8, 1>
                         : HS <= 16 ? backward<16, 1>

@@ -35,8 +35,7 @@ __global__ void embedding_forward_kernel(real* __restrict__ out, const int* __re
 }
 
 // sorted (N): the rows in the order of their ids, and rows of one id in their own order. The place of a row is
-// the number of rows in front of it, which its thread simply counts: N^2 comparisons, by their number a tenth of
-// a millisecond for N = 32,768 on a large card; and no two threads write the same place.
+// the number of rows in front of it, which its thread simply counts: N^2 comparisons, and no two threads write the same place.
 __global__ void sort_rows_kernel(int* __restrict__ sorted, const int* __restrict__ ids, int N) {
     __shared__ int tile[kSortThreads];
     const int row = blockIdx.x * kSortThreads + threadIdx.x;
@@ -100,6 +99,7 @@ __global__ void embedding_backward_positions_kernel(float* __restrict__ dwpe, co
 
 void gpu::embedding_forward(real* out, const int* ids, const real* wte, const real* wpe, int64_t B, int64_t T,
                             int64_t C, int64_t V, Stream s) {
+    if (B * T == 0) return;
     const unsigned threads = threads_for_row(blocks_for(C, Vec<real>::kSize), kMaxRowThreads);
     launch(embedding_forward_kernel, unsigned(B * T), threads, 0, cuda_stream(s), out, ids, wte, wpe, int(T),
            int(C), int(V));
@@ -108,6 +108,7 @@ void gpu::embedding_forward(real* out, const int* ids, const real* wte, const re
 void gpu::embedding_backward(float* dwte, float* dwpe, const real* dout, const int* ids, int64_t B, int64_t T,
                              int64_t C, int64_t, Stream s) {
     const int64_t N = B * T;
+    if (N == 0) return;
     const Scratch<int> sorted(N, s);
     launch(sort_rows_kernel, blocks_for(N, kSortThreads), kSortThreads, 0, cuda_stream(s), sorted.get(), ids,
            int(N));

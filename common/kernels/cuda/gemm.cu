@@ -57,10 +57,10 @@ __global__ void __launch_bounds__(kThreads)
     gemm_kernel(Out* out, const real* __restrict__ a, const real* __restrict__ b, Product p,
                 Finish<Out> finish) {
     __shared__ __align__(16) float a_tile[kDepth][kTileStride], b_tile[kDepth][kTileStride];
-    const int64_t first_i = int64_t(blockIdx.y) * kTile, first_j = int64_t(blockIdx.x) * kTile;
+    const int64_t first_i = int64_t(blockIdx.x) * kTile, first_j = int64_t(blockIdx.y) * kTile;
     const int own_i = threadIdx.x / kThreadsPerSide * kPerThread;  // this thread's 4 x 4, in the tile
     const int own_j = threadIdx.x % kThreadsPerSide * kPerThread;
-    const bool sums_rows = finish.row_sums && blockIdx.x == 0 && threadIdx.x < kTile;
+    const bool sums_rows = finish.row_sums && blockIdx.y == 0 && threadIdx.x < kTile;
 
     float sum[kPerThread][kPerThread] = {};
     float row_sum = 0;
@@ -100,7 +100,8 @@ __global__ void __launch_bounds__(kThreads)
 template <class Out>
 void multiply(Out* out, const real* a, const real* b, const Product& p, const Finish<Out>& finish, Stream s) {
     if (p.M == 0 || p.N == 0) return;
-    launch(gemm_kernel<Out>, dim3(blocks_for(p.N, kTile), blocks_for(p.M, kTile)), kThreads, 0,
+    // Rows along x, which may be long: y ends at 65,535 tiles.
+    launch(gemm_kernel<Out>, dim3(blocks_for(p.M, kTile), blocks_for(p.N, kTile)), kThreads, 0,
            cuda_stream(s), out, a, b, p, finish);
 }
 

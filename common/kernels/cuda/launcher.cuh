@@ -21,14 +21,14 @@ inline cudaStream_t cuda_stream(Stream s) {
 }
 
 // Device memory for the time of one call, not cleared. Allocation and release are queued like kernels, so
-// that the host waits for neither, and the runtime hands the same memory out again.
+// that the host waits for neither.
 template <class T>
 class Scratch {
   public:
     Scratch(int64_t count, Stream s) : stream_(cuda_stream(s)) {
         CUDA_CHECK(cudaMallocAsync(&memory_, size_t(count) * sizeof(T), stream_));
     }
-    ~Scratch() { cudaFreeAsync(memory_, stream_); }
+    ~Scratch() { CUDA_CHECK(cudaFreeAsync(memory_, stream_)); }
     Scratch(const Scratch&) = delete;
     Scratch& operator=(const Scratch&) = delete;
     T* get() const { return static_cast<T*>(memory_); }

@@ -11,8 +11,8 @@ namespace {
 
 using gpu::real;
 
-// A row of GPT-2 (C = 768) is three columns for each thread. More threads would wait longer at the barriers
-// than they read.
+// A row of GPT-2 (C = 768) is three columns for each thread; with more threads than that, most of a block's time would
+// be its barriers.
 constexpr unsigned kMaxThreads = 256;
 
 // Sums over rows: a block adds kRows rows of 32 columns, a line of 128 bytes from each, with 8 rows at once.
@@ -83,8 +83,8 @@ __global__ void layernorm_backward_params_kernel(float* __restrict__ partial, co
                                                  const real* __restrict__ inp, const float* __restrict__ mean,
                                                  const float* __restrict__ rstd, int64_t N, int C) {
     __shared__ float dweight_of[kRowThreads][kColumns], dbias_of[kRowThreads][kColumns];
-    const int c = blockIdx.x * kColumns + threadIdx.x;
-    const int64_t begin = int64_t(blockIdx.y) * kRows, end = min(begin + kRows, N);
+    const int c = blockIdx.y * kColumns + threadIdx.x;
+    const int64_t begin = int64_t(blockIdx.x) * kRows, end = min(begin + kRows, N);
 
     float dweight = 0, dbias = 0;
     if (c < C) {
@@ -103,7 +103,7 @@ __global__ void layernorm_backward_params_kernel(float* __restrict__ partial, co
             dweight += dweight_of[y][threadIdx.x];
             dbias += dbias_of[y][threadIdx.x];
         }
-        float* to = partial + int64_t(blockIdx.y) * 2 * C;
+        float* to = partial + int64_t(blockIdx.x) * 2 * C;
         to[c] = dweight;
         to[C + c] = dbias;
     }
@@ -127,6 +127,7 @@ __global__ void add_partial_sums_kernel(float* __restrict__ dweight, float* __re
 
 void gpu::layernorm_forward(real* out, float* mean, float* rstd, const real* inp, const real* weight,
                             const real* bias, int64_t N, int64_t C, Stream s) {
+    if (N == 0) return;
     launch(layernorm_forward_kernel, unsigned(N), threads_for_row(C, kMaxThreads), 0, cuda_stream(s), out,
            mean, rstd, inp, weight, bias, int(C));
 }
@@ -134,12 +135,13 @@ void gpu::layernorm_forward(real* out, float* mean, float* rstd, const real* inp
 void gpu::layernorm_backward(real* dinp, float* dweight, float* dbias, const real* dout, const real* inp,
                              const real* weight, const float* mean, const float* rstd, int64_t N, int64_t C,
                              bool accumulate, Stream s) {
+    if (N == 0) return;
     launch(layernorm_backward_input_kernel, unsigned(N), threads_for_row(C, kMaxThreads), 0, cuda_stream(s),
            dinp, dout, inp, weight, mean, rstd, int(C), accumulate);
 
     const unsigned ranges = blocks_for(N, kRows);
     const Scratch<float> partial(int64_t(ranges) * 2 * C, s);
-    launch(layernorm_backward_params_kernel, dim3(blocks_for(C, kColumns), ranges),
+    launch(layernorm_backward_params_kernel, dim3(ranges, blocks_for(C, kColumns)),
            dim3(kColumns, kRowThreads), 0, cuda_stream(s), partial.get(), dout, inp, mean, rstd, N, int(C));
     launch(add_partial_sums_kernel, blocks_for(C, kColumns), kColumns, 0, cuda_stream(s), dweight, dbias,
            partial.get(), int(ranges), int(C));
