@@ -164,6 +164,10 @@ bench: benches chapters
 bench-01: $(OUT)/bench/bpe
 	$(Q)GPT_BUILD_DIR=$(OUT) python3 tests/bench/tokenizer.py $(ARGS)
 
+## proof: one table of what the tests compare, on both devices, sanitizers included (docs/numbers/proof.md; ten minutes)
+proof: setup
+	$(Q)tools/proof
+
 ## benches: only build them, as build/cpu/bench/NAME
 benches: $(BENCHES)
 
@@ -287,7 +291,7 @@ $(NUMBERS:%=$(OUT)/chapter%) $(SUITE_PROGRAMS) $(EXERCISE_PROGRAMS) $(BENCHES) $
 	$(Q)$(LINK)
 
 .SECONDARY:
-.PHONY: all chapters data test test-unit test-scripts exercises-check fuzz fuzzers check bench bench-01 benches
+.PHONY: all chapters data test test-unit test-scripts exercises-check fuzz fuzzers check bench bench-01 proof benches
 .PHONY: numbers numbers-check
 .PHONY: format format-check lint tidy notes-check nvcc-check deps clean help setup
 -include $(addsuffix .d,$(addprefix $(OUT)/,$(basename $(SOURCES))))

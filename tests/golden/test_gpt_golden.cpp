@@ -41,7 +41,10 @@ void compare_gradients(const Gpt& model, const golden::Case& c) {
         REQUIRE(size_t(parameter.numel()) == want->values.size());
         const std::vector<float> got = floats_on_host(
             parameter.device, static_cast<const float*>(parameter.gradient->memory), parameter.numel());
-        REQUIRE(relative_norm_error(got.data(), want->values.data(), parameter.numel()) < kGradTolerance);
+        const double error = relative_norm_error(got.data(), want->values.data(), parameter.numel());
+        proof::record("PyTorch", std::string("gradients of step 1, ") + device_name(parameter.device),
+                      c.name + " " + parameter.name, error / kGradTolerance, format("%.1g", kGradTolerance));
+        REQUIRE(error < kGradTolerance);
     }
 }
 
@@ -96,6 +99,8 @@ TEST_CASE("gpt: gradients of step 1 and the first ten losses are PyTorch's", "[g
             const float norm = optimizer.step(ctx, step, golden::kLr);
             ctx.end_step();
 
+            proof::record("PyTorch", std::string("losses, ") + device_name(device), c.name,
+                          std::fabs(got - want) / (kLossTolerance * want), format("%.1g", kLossTolerance));
             CAPTURE(step, got, want);
             REQUIRE(std::fabs(got - want) < kLossTolerance * want);
             REQUIRE(std::fabs(norm - c.norms[size_t(step - 1)]) < kGradTolerance * c.norms[size_t(step - 1)]);

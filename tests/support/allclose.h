@@ -7,6 +7,7 @@
 #include <string>
 
 #include "core/check.h"
+#include "tests/support/proof.h"
 
 // |got - want| <= atol + rtol * |want| for each element. want may be float or the double of a reference loop;
 // a NaN or an infinity on one side alone is a difference.
@@ -26,6 +27,8 @@ std::string allclose(const std::string& op, const std::string& sizes, const Got*
         if (!(excess <= 1)) bad++;
         if (excess > worst_excess) worst_excess = excess, worst_index = i;
     }
+    proof::record("values", op, sizes, worst_excess < 0 ? 0 : worst_excess,
+                  format("%.1g + %.1g |x|", atol, rtol));
     if (bad == 0) return "";
     return format(
         "[%s] %s: %lld of %lld differ; at %lld got %.9g, want %.9g; largest difference %.3g, relative %.3g "

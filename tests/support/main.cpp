@@ -2,6 +2,7 @@
 // ending the run.
 #define CATCH_CONFIG_RUNNER
 #include "tests/support/catch.h"
+#include "tests/support/proof.h"
 #include "tests/support/throwing_failures.h"
 
 CATCH_TRANSLATE_EXCEPTION(const Failure& failure) {
@@ -13,5 +14,6 @@ CATCH_TRANSLATE_EXCEPTION(const Failure& failure) {
 
 int main(int argc, char** argv) {
     ThrowingFailures guard;
+    proof::current_test = [] { return Catch::getResultCapture().getCurrentTestName(); };
     return Catch::Session().run(argc, argv);
 }

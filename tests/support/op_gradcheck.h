@@ -16,6 +16,7 @@
 #include "tests/support/arrays.h"
 #include "tests/support/catch.h"
 #include "tests/support/gradcheck.h"
+#include "tests/support/proof.h"
 
 // sum_i weights[i] x[i]: makes a scalar of any output, so that backward can start from it.
 struct WeightedSum : Node {
@@ -152,6 +153,8 @@ struct OpUnderTest {
                 is_input ? "input " + std::to_string(i) : std::string(params[i - values.size()].name);
             const GradcheckResult result =
                 gradcheck([&] { return forward(f); }, x, gradient.data(), int64_t(gradient.size()));
+            proof::record("differences", name, which, result.relative_error / kGradcheckBar,
+                          format("%.1g", kGradcheckBar));
             CAPTURE(name, result.message(which));
             REQUIRE(result.passes());
         }

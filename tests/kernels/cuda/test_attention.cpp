@@ -49,12 +49,16 @@ void check(Problem a, double lse_noise = 0) {
 
     const auto agree = [&](const char* what, const std::vector<float>& g, const std::vector<float>& c,
                            double tolerance) {
+        const double error = relative_norm_error(g.data(), c.data(), int64_t(c.size()));
+        proof::record("values", std::string(what) + ", cpu", a.sizes(), error / tolerance,
+                      format("%.1g of the norm", tolerance));
         CAPTURE(what, a.sizes());
-        REQUIRE(relative_norm_error(g.data(), c.data(), int64_t(c.size())) < tolerance);
+        REQUIRE(error < tolerance);
     };
-    agree("out", got.out, cpu.out, attention_problem::kForwardTolerance + kStorage);
-    agree("lse", got.lse, cpu.lse, attention_problem::kForwardTolerance);
-    agree("dqkv", got.dqkv, cpu.dqkv, attention_problem::kBackwardTolerance + kStorage + lse_noise);
+    agree("attention_forward, out", got.out, cpu.out, attention_problem::kForwardTolerance + kStorage);
+    agree("attention_forward, lse", got.lse, cpu.lse, attention_problem::kForwardTolerance);
+    agree("attention_backward, dqkv", got.dqkv, cpu.dqkv,
+          attention_problem::kBackwardTolerance + kStorage + lse_noise);
 }
 
 }  // namespace

@@ -113,8 +113,8 @@ TEST_CASE("gpu::cross_entropy of extreme logits neither overflows nor loses the 
     }
     p.logits = stored(p.logits);
     const Reference want = reference(p);
-    REQUIRE(differences("two buffers", p, two_buffers(p), want) == "");
-    REQUIRE(differences("in place", p, in_place(p), want) == "");
+    REQUIRE(differences("cross_entropy of extremes", p, two_buffers(p), want) == "");
+    REQUIRE(differences("cross_entropy of extremes, in place", p, in_place(p), want) == "");
     REQUIRE(std::fabs(want.losses[2] - std::log(35.0)) < 1e-12);
 }
 
