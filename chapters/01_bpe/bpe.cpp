@@ -40,10 +40,10 @@ void make_room(std::vector<int>* ids, size_t more, size_t ids_before, size_t byt
 }
 
 // For each id, whether it is a token that ordinary text can become.
-std::vector<char> ordinary_tokens(const Vocabulary& vocabulary) {
-    std::vector<char> is_ordinary;
-    for (const std::string& token : vocabulary.tokens) is_ordinary.push_back(!token.empty());
-    for (const SpecialToken& special : vocabulary.specials) is_ordinary[size_t(special.id)] = false;
+std::vector<bool> ordinary_tokens(const Vocabulary& vocabulary) {
+    std::vector<bool> is_ordinary = special_ids(vocabulary);
+    for (size_t id = 0; id < is_ordinary.size(); id++)
+        is_ordinary[id] = !is_ordinary[id] && !vocabulary.tokens[id].empty();
     return is_ordinary;
 }
 
@@ -92,7 +92,7 @@ Bpe::Tables::Tables(const Vocabulary& vocabulary)
     bytes.append(kFewBytes, '\0');  // so that reading kFewBytes from any token on stays inside
 
     if (!vocabulary.whole_piece_first) return;
-    const std::vector<char> is_ordinary = ordinary_tokens(vocabulary);
+    const std::vector<bool> is_ordinary = ordinary_tokens(vocabulary);
     whole_pieces.emplace(vocabulary.tokens);
     for (int id = 0; id < vocabulary.size(); id++)
         if (is_ordinary[size_t(id)]) whole_pieces->add(id);
@@ -100,7 +100,7 @@ Bpe::Tables::Tables(const Vocabulary& vocabulary)
 
 const std::vector<int>& Bpe::Tables::known_pieces(const Vocabulary& vocabulary) {
     std::call_once(knows_pieces_, [&] {
-        std::vector<char> is_known = ordinary_tokens(vocabulary);
+        const std::vector<bool> is_known = ordinary_tokens(vocabulary);
         const std::vector<char> is_reached = whole_pieces
                                                  ? std::vector<char>(is_known.size(), true)
                                                  : tokens_that_merge_to_themselves(vocabulary, merges);

@@ -65,12 +65,9 @@ void run_demo(const Options& given) {
         run_stats(options);
     }
 
-    ExploreOptions explore;
+    Options explore = given;
     explore.html = join_path(ours, "explore.html");
     explore.model_tflop = kModelTflop;
-    explore.seed = options.seed;
-    explore.threads = options.threads;
-    explore.quiet = options.quiet;
     headline("Other ways to cut a text, side by side",
              format("explore --model-tflop %g --html ", kModelTflop) + explore.html);
     run_explore(explore);

@@ -91,7 +91,7 @@ void require_writable_place(const std::string& path) {
 
 }  // namespace
 
-void run_explore(const ExploreOptions& options) {
+void run_explore(const Options& options) {
     const std::vector<NamedText> texts = load_texts(options.data);
     const std::string all = joined(texts);
     const std::string_view text = all;

@@ -15,15 +15,6 @@ using html::escape;
 const char* page_style() {
     return R"css(
 main { max-width: 68rem; }
-figure { margin: 0 0 1rem; background: var(--card); border: 1px solid var(--line); border-radius: 8px;
-  padding: .75rem .5rem .25rem; overflow-x: auto; }
-.chart { display: block; width: 100%; height: auto; min-width: 24rem; font-size: 12px; }
-.chart text { fill: var(--text); }
-.chart .chart-title { font-size: 1.15em; font-weight: 600; }
-.chart .tick, .chart .label { fill: var(--muted); }
-.chart .grid { stroke: var(--grid); fill: none; }
-.chart .axis { stroke: var(--muted); fill: none; }
-.chart .curve { fill: none; stroke-width: 1.8; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .95rem; }
 th, td { padding: .35rem .45rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
@@ -138,7 +129,7 @@ std::string language_table(const Languages& languages) {
 std::string explore_page(const Exploration& found) {
     html::Page page;
     page.title = "Tokenization schemes on " + found.text_name;
-    page.style = page_style();
+    page.style = std::string(svg::kChartStyle) + page_style();
     std::string& body = page.body;
     body =
         "<h1>" + escape(page.title) + "</h1>\n<p class=\"muted\">" +

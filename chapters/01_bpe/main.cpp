@@ -25,18 +25,6 @@ void start_threads(int threads) {
     }
 }
 
-void explore(const Options& options) {
-    ExploreOptions explore;
-    explore.data = options.data;
-    explore.html = options.html;
-    explore.model_tflop = options.model_tflop;
-    explore.seed = options.seed;
-    explore.threads = options.threads;
-    explore.quiet = options.quiet;
-    explore.json = options.json;
-    run_explore(explore);
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -51,7 +39,7 @@ int main(int argc, char** argv) {
     if (verb == "decode") run_decode(options);
     if (verb == "show") run_show(options);
     if (verb == "trace") run_trace(options);
-    if (verb == "explore") explore(options);
+    if (verb == "explore") run_explore(options);
     if (verb == "stats") run_stats(options);
     if (verb == "bench") run_bench(options);
     if (verb == "demo") run_demo(options);

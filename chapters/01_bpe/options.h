@@ -32,8 +32,8 @@ struct Options {
     std::string colour = "auto";
 
     // ---- explore, bench, stats ----
-    double model_tflop = 1.5;
-    uint64_t seed = 1337;
+    double model_tflop = 1.5;  // 10^12 operations that the small model gets per scheme; 0: no model
+    uint64_t seed = 1337;      // of that model
     int repeat = 5;
     int list = 20;  // how many tokens a list of them shows
 

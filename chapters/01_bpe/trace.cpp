@@ -53,8 +53,7 @@ void print_trace(const Vocabulary& vocabulary, const PieceTrace& trace) {
 Tracer::Tracer(const Vocabulary& vocabulary)
     : vocabulary_(vocabulary), merges_(plain::merges_by_pair(vocabulary)) {
     if (!vocabulary.whole_piece_first) return;
-    std::vector<bool> is_special(vocabulary.tokens.size());
-    for (const SpecialToken& special : vocabulary.specials) is_special[size_t(special.id)] = true;
+    const std::vector<bool> is_special = special_ids(vocabulary);
     for (int id = 0; id < vocabulary.size(); id++)
         if (!is_special[size_t(id)]) whole_pieces_.insert({vocabulary.tokens[size_t(id)], id});
 }

@@ -4,6 +4,12 @@
 
 #include "core/check.h"
 
+std::vector<bool> special_ids(const Vocabulary& vocabulary) {
+    std::vector<bool> is_special(vocabulary.tokens.size());
+    for (const SpecialToken& special : vocabulary.specials) is_special[size_t(special.id)] = true;
+    return is_special;
+}
+
 const std::array<uint32_t, 256>& byte_spelling() {
     static const std::array<uint32_t, 256> spelling = [] {
         std::array<uint32_t, 256> codes{};

@@ -35,6 +35,9 @@ struct Vocabulary {
     int size() const { return int(tokens.size()); }
 };
 
+// For each id, whether it is a special token.
+std::vector<bool> special_ids(const Vocabulary& vocabulary);
+
 // How GPT-2's two files spell bytes: each byte is one printable character. 188 bytes stand for themselves, the other 68
 // are U+0100, U+0101 ... in their order, so a blank is U+0120. The order of the 256 characters is also the order of
 // GPT-2's first 256 ids: "!" is 0, a blank 220.

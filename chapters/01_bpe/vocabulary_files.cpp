@@ -295,8 +295,7 @@ void save_vocabulary(const Vocabulary& vocabulary, const std::string& folder) {
     for (const SpecialToken& special : vocabulary.specials)
         utf8::decode(special.text, "special token \"" + printable(special.text) + "\"");
     const auto quoted = [](const std::string& text) { return json(text).dump(); };
-    std::vector<bool> is_special(vocabulary.tokens.size());
-    for (const SpecialToken& special : vocabulary.specials) is_special[size_t(special.id)] = true;
+    const std::vector<bool> is_special = special_ids(vocabulary);
 
     std::string tokens = "{", merges = "#version: 0.2\n";
     std::vector<std::string> texts;  // a special token as it is, the others spelled

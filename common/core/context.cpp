@@ -126,8 +126,7 @@ void Context::inspect(const char* op, const char* pass, const void* memory, cons
     const float* x = static_cast<const float*>(memory);
     std::vector<float> copy;
     if (device != Device::kCpu) {
-        copy.resize(size_t(n));
-        device_download(device, copy.data(), memory, like.bytes());
+        copy = floats_on_host(device, x, n);
         x = copy.data();
     }
     double sum = 0;

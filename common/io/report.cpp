@@ -24,16 +24,6 @@ header { border-bottom: 1px solid var(--line); padding-bottom: 1rem; }
 .numbers dd { margin: 0; font-size: 1.5rem; line-height: 1.3; font-variant-numeric: tabular-nums;
   overflow-wrap: anywhere; }
 .numbers dd small { display: block; font-size: .8rem; color: var(--muted); line-height: 1.35; }
-figure { margin: 0 0 1rem; background: var(--card); border: 1px solid var(--line); border-radius: 8px;
-  padding: .75rem .5rem .25rem; overflow-x: auto; }
-.chart { display: block; width: 100%; height: auto; min-width: 24rem; font-size: 12px; }
-.chart text { fill: var(--text); }
-.chart .chart-title { font-size: 1.15em; font-weight: 600; }
-.chart .tick, .chart .label { fill: var(--muted); }
-.chart .grid { stroke: var(--grid); fill: none; }
-.chart .axis { stroke: var(--muted); fill: none; }
-.chart .curve { fill: none; stroke-width: 1.8; stroke-linejoin: round; stroke-linecap: round; }
-.chart .band { opacity: .2; }
 .trio { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); gap: 0 1rem; }
 .trio .chart { min-width: 0; font-size: 12px; }
 .scroll { overflow-x: auto; }
@@ -197,7 +187,7 @@ std::string configuration(const std::vector<ReportData::Group>& groups) {
 std::string report_html(const ReportData& data) {
     html::Page page;
     page.title = data.title;
-    page.style = report_style();
+    page.style = std::string(svg::kChartStyle) + report_style();
     page.body = header(data);
     if (!data.log.empty()) page.body += "<h2>Curves</h2>\n" + charts(data.log);
     for (const ReportData::Table& one : data.tables) page.body += table(one);

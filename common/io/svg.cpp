@@ -313,4 +313,17 @@ std::string bar_chart(const BarChart& chart) {
     return out + "</svg>\n";
 }
 
+const char* const kChartStyle = R"css(
+figure { margin: 0 0 1rem; background: var(--card); border: 1px solid var(--line); border-radius: 8px;
+  padding: .75rem .5rem .25rem; overflow-x: auto; }
+.chart { display: block; width: 100%; height: auto; min-width: 24rem; font-size: 12px; }
+.chart text { fill: var(--text); }
+.chart .chart-title { font-size: 1.15em; font-weight: 600; }
+.chart .tick, .chart .label { fill: var(--muted); }
+.chart .grid { stroke: var(--grid); fill: none; }
+.chart .axis { stroke: var(--muted); fill: none; }
+.chart .curve { fill: none; stroke-width: 1.8; stroke-linejoin: round; stroke-linecap: round; }
+.chart .band { opacity: .2; }
+)css";
+
 }  // namespace svg

@@ -45,6 +45,9 @@ struct BarChart {
 // Horizontal bars from 0, with their numbers; an <svg> element with a title, all numbers in words, axis, legend.
 std::string bar_chart(const BarChart& chart);
 
+// The rules that pages with charts need: of the charts, and of the <figure> around each.
+extern const char* const kChartStyle;
+
 // Round numbers that cover [low, high] in about `count` steps, ascending; for axes.
 std::vector<double> ticks(double low, double high, int count);
 

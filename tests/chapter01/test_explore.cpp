@@ -172,7 +172,7 @@ TEST_CASE("explore: no text can break out of the page", "[chapter01][cpu]") {
 }
 
 TEST_CASE("explore: text that is too short, and a page that has no place, are refused", "[chapter01][cpu]") {
-    ExploreOptions options;
+    Options options;
     options.data = {"tests/chapter01/no_such_file.txt"};
     REQUIRE(failure_of([&] { run_explore(options); }).kind == FailureKind::kUser);
     options.data = {"tests/golden/formula.py"};  // any short text

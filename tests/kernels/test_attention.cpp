@@ -21,19 +21,9 @@ namespace {
 using attention_problem::Problem;
 using attention_problem::Result;
 
-Result run(const Problem& a) {
-    // NaN wherever a kernel should have written and did not
-    Result r{std::vector<float>(a.dout.size(), NAN), std::vector<float>(size_t(a.B * a.NH * a.T), NAN),
-             std::vector<float>(a.qkv.size(), NAN)};
-    cpu::attention_forward(r.out.data(), r.lse.data(), a.qkv.data(), a.B, a.T, a.NH, a.HS, a.mask, {});
-    cpu::attention_backward(r.dqkv.data(), a.dout.data(), a.qkv.data(), r.out.data(), r.lse.data(), a.B, a.T,
-                            a.NH, a.HS, a.mask, {});
-    return r;
-}
-
 // lse_noise: the backward takes exp(score - lse), where a large lse is rounded to |lse| * 2^-24.
 void check_against_reference(const Problem& a, double lse_noise = 0) {
-    require_close(a, run(a), lse_noise);
+    require_close(a, run_on_cpu(a), lse_noise);
 }
 
 }  // namespace
@@ -70,7 +60,7 @@ TEST_CASE("attention's dropout drops a probability's share", "[cpu][attention]")
     Problem a(4, 64, 4, 8, 0.25f);
     for (int64_t t = 0; t < a.B * a.T; t++)
         for (int64_t c = 0; c < a.NH * a.HS; c++) a.qkv[size_t((t * 3 + 2) * a.NH * a.HS + c)] = 1;
-    const Result r = run(a);
+    const Result r = run_on_cpu(a);
     double mean = 0;
     int64_t zero_rows = 0;
     for (float x : r.out) mean += double(x) / double(r.out.size()), zero_rows += x == 0;
@@ -83,7 +73,7 @@ TEST_CASE("attention's gradient is the slope of its output", "[cpu][attention][g
     const float dropout = GENERATE(0.0f, 0.3f);
     Problem a(2, T, 2, 3, dropout);
     a.dout = random_weights(int64_t(a.dout.size()));
-    const Result r = run(a);
+    const Result r = run_on_cpu(a);
     std::vector<float> out(r.out.size()), lse(r.lse.size());
     const auto f = [&] {
         cpu::attention_forward(out.data(), lse.data(), a.qkv.data(), a.B, a.T, a.NH, a.HS, a.mask, {});
@@ -124,9 +114,9 @@ TEST_CASE("attention sees no later token", "[cpu][attention]") {
     const int64_t T = GENERATE(33, 100, 300), cut = T / 2;
     Problem a(1, T, 2, 12);
     const int64_t C = a.NH * a.HS;
-    const Result before = run(a);
+    const Result before = run_on_cpu(a);
     for (size_t x = size_t(cut * 3 * C); x < a.qkv.size(); x++) a.qkv[x] = x % 2 ? -1e3f : 1e3f;
-    const Result after = run(a);
+    const Result after = run_on_cpu(a);
     REQUIRE(std::memcmp(before.out.data(), after.out.data(), size_t(cut * C) * sizeof(float)) == 0);
     for (int64_t h = 0; h < a.NH; h++)
         REQUIRE(std::memcmp(&before.lse[size_t(h * T)], &after.lse[size_t(h * T)],
@@ -136,7 +126,7 @@ TEST_CASE("attention sees no later token", "[cpu][attention]") {
     // and the gradient of what came later reaches no earlier query
     Problem b(1, T, 2, 12);
     std::fill(b.dout.begin(), b.dout.begin() + cut * C, 0.0f);
-    const Result later = run(b);
+    const Result later = run_on_cpu(b);
     for (int64_t t = 0; t < cut; t++)
         for (int64_t c = 0; c < C; c++) REQUIRE(later.dqkv[size_t(t * 3 * C + c)] == 0);
 }
@@ -145,7 +135,7 @@ TEST_CASE("attention hides no NaN", "[cpu][attention]") {
     const int part = GENERATE(0, 1, 2);  // in a query, a key, a value
     Problem a(1, 50, 1, 16);
     a.qkv[size_t((20 * 3 + part) * 16 + 5)] = NAN;
-    const Result r = run(a);
+    const Result r = run_on_cpu(a);
     bool is_nan = false;
     for (int c = 0; c < 16; c++) is_nan = is_nan || std::isnan(r.out[size_t(20 * 16 + c)]);
     REQUIRE(is_nan);
@@ -156,11 +146,11 @@ TEST_CASE("attention gives the same bytes for any number of threads", "[cpu][att
     const Problem a(3, 84, 5, 20, dropout);
     const int threads_before = parallel::num_threads();
     parallel::set_num_threads(1);
-    const Result one = run(a);
+    const Result one = run_on_cpu(a);
     for (int threads : {2, 3, 4}) {
         CAPTURE(threads);
         parallel::set_num_threads(threads);
-        const Result many = run(a);
+        const Result many = run_on_cpu(a);
         REQUIRE(same_bytes(one.out, many.out));
         REQUIRE(same_bytes(one.lse, many.lse));
         REQUIRE(same_bytes(one.dqkv, many.dqkv));

@@ -64,17 +64,7 @@ TEST_CASE("cross_entropy_backward adds when told to, and adds nothing for an ign
 }
 
 TEST_CASE("cross_entropy of extreme logits neither overflows nor loses the answer", "[cpu]") {
-    Problem p(6, 35);
-    p.targets = {0, 1, 34, 3, 4, 5};
-    const auto row = [&](int64_t i) { return &p.logits[size_t(i * p.V)]; };
-    for (int64_t v = 0; v < p.V; v++) {
-        row(0)[v] = v % 2 ? 80.0f : -80.0f;  // the target among the small ones
-        row(1)[v] = v % 2 ? 80.0f : -80.0f;  // and among the large
-        row(2)[v] = 12345.0f;                // all equal: the loss is log V
-        row(3)[v] = v == 3 ? 0.0f : -1e30f;  // certain: the loss is 0
-        row(4)[v] = v == 4 ? -1e30f : 0.0f;  // certainly wrong: the loss is 1e30
-        row(5)[v] = -1e30f;  // all equal, and all far below what a float exponential can tell from 0
-    }
+    const Problem p = extreme_problem();
     const Reference want = reference(p);
     require_close(p, "two buffers", two_buffers(p), want);
     require_close(p, "in place", in_place(p), want);

@@ -293,35 +293,38 @@ void backward(real* dqkv, const real* dout, const real* qkv, const real* out, co
            dqkv, D.get(), dout, qkv, lse, int(n.T), int(n.HS), n.scale(), mask);
 }
 
-void check_head_size(int64_t HS) {
+// How many channels a thread keeps, and how many threads share a row, as types.
+template <int kDims, int kLanes>
+struct Width {
+    static constexpr int dims = kDims, lanes = kLanes;
+};
+
+// Calls launch_with(Width), the narrowest that holds a head of HS channels.
+template <class F>
+void with_width(int64_t HS, F launch_with) {
     CHECK(HS >= 1 && HS <= 128, "[attention] head size %lld: the CUDA kernels have 1 to 128",
           static_cast<long long>(HS));
+    if (HS <= 4) return launch_with(Width<4, 1>());
+    if (HS <= 8) return launch_with(Width<8, 1>());
+    if (HS <= 16) return launch_with(Width<16, 1>());
+    if (HS <= 32) return launch_with(Width<32, 1>());
+    if (HS <= 64) return launch_with(Width<32, 2>());
+    launch_with(Width<32, 4>());
 }
 
 }  // namespace
 
 void gpu::attention_forward(real* out, float* lse, const real* qkv, int64_t B, int64_t T, int64_t NH,
                             int64_t HS, DropoutMask mask, Stream s) {
-    check_head_size(HS);
-    if (B * T * NH == 0) return;
-    const auto kernel = HS <= 4    ? forward<4, 1>
-                        : HS <= 8  ? forward<8, 1>
-                        : HS <= 16 ? forward<16, 1>
-                        : HS <= 32 ? forward<32, 1>
-                        : HS <= 64 ? forward<32, 2>
-                                   : forward<32, 4>;
-    kernel(out, lse, qkv, {B, T, NH, HS}, mask, s);
+    with_width(HS, [&](auto width) {
+        if (B * T * NH > 0) forward<width.dims, width.lanes>(out, lse, qkv, {B, T, NH, HS}, mask, s);
+    });
 }
 
 void gpu::attention_backward(real* dqkv, const real* dout, const real* qkv, const real* out, const float* lse,
                              int64_t B, int64_t T, int64_t NH, int64_t HS, DropoutMask mask, Stream s) {
-    check_head_size(HS);
-    if (B * T * NH == 0) return;
-    const auto kernel = HS <= 4    ? backward<4, 1>
-                        : HS <= 8  ? backward<8, 1>
-                        : HS <= 16 ? backward<16, 1>
-                        : HS <= 32 ? backward<32, 1>
-                        : HS <= 64 ? backward<32, 2>
-                                   : backward<32, 4>;
-    kernel(dqkv, dout, qkv, out, lse, {B, T, NH, HS}, mask, s);
+    with_width(HS, [&](auto width) {
+        if (B * T * NH > 0)
+            backward<width.dims, width.lanes>(dqkv, dout, qkv, out, lse, {B, T, NH, HS}, mask, s);
+    });
 }

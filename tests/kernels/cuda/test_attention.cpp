@@ -32,15 +32,6 @@ Result run(const Problem& a) {
     return {results[0], results[1], results[2]};
 }
 
-Result run_on_cpu(const Problem& a) {
-    Result r{std::vector<float>(a.dout.size()), std::vector<float>(size_t(a.B * a.NH * a.T)),
-             std::vector<float>(a.qkv.size())};
-    cpu::attention_forward(r.out.data(), r.lse.data(), a.qkv.data(), a.B, a.T, a.NH, a.HS, a.mask, {});
-    cpu::attention_backward(r.dqkv.data(), a.dout.data(), a.qkv.data(), r.out.data(), r.lse.data(), a.B, a.T,
-                            a.NH, a.HS, a.mask, {});
-    return r;
-}
-
 void check(Problem a, double lse_noise = 0) {
     if (kUnderTsan && a.B * a.NH * a.T * a.HS > 4000) return;
     a.qkv = stored(a.qkv), a.dout = stored(a.dout);

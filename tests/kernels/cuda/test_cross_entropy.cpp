@@ -100,17 +100,7 @@ TEST_CASE("gpu::cross_entropy_backward adds when told to, and adds nothing for a
 }
 
 TEST_CASE("gpu::cross_entropy of extreme logits neither overflows nor loses the answer", "[cuda]") {
-    Problem p(6, 35);
-    p.targets = {0, 1, 34, 3, 4, 5};
-    const auto row = [&](int64_t i) { return &p.logits[size_t(i * p.V)]; };
-    for (int64_t v = 0; v < p.V; v++) {
-        row(0)[v] = v % 2 ? 80.0f : -80.0f;  // the target among the small ones
-        row(1)[v] = v % 2 ? 80.0f : -80.0f;  // and among the large
-        row(2)[v] = 12345.0f;                // all equal: the loss is log V
-        row(3)[v] = v == 3 ? 0.0f : -1e30f;  // certain: the loss is 0
-        row(4)[v] = v == 4 ? -1e30f : 0.0f;  // certainly wrong: the loss is 1e30
-        row(5)[v] = -1e30f;                  // all equal, and far below what an exponential can tell from 0
-    }
+    Problem p = extreme_problem();
     p.logits = stored(p.logits);
     const Reference want = reference(p);
     REQUIRE(differences("cross_entropy of extremes", p, two_buffers(p), want) == "");

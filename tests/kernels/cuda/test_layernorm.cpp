@@ -33,21 +33,6 @@ Result run(const Problem& p, bool accumulate) {
     return {results[0], results[1], results[2], results[3], results[4], results[5]};
 }
 
-Result run_on_cpu(const Problem& p, bool accumulate) {
-    const size_t rows = size_t(p.N);
-    Result r{std::vector<float>(p.inp.size()),
-             std::vector<float>(rows),
-             std::vector<float>(rows),
-             p.dinp_before,
-             p.dweight_before,
-             p.dbias_before};
-    cpu::layernorm_forward(r.out.data(), r.mean.data(), r.rstd.data(), p.inp.data(), p.weight.data(),
-                           p.bias.data(), p.N, p.C, {});
-    cpu::layernorm_backward(r.dinp.data(), r.dweight.data(), r.dbias.data(), p.dout.data(), p.inp.data(),
-                            p.weight.data(), r.mean.data(), r.rstd.data(), p.N, p.C, accumulate, {});
-    return r;
-}
-
 }  // namespace
 
 TEST_CASE("gpu::layernorm equals plain loops, and cpu::layernorm", "[cuda]") {

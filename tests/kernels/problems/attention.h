@@ -104,6 +104,16 @@ inline Reference reference(const Problem& a) {
     return r;
 }
 
+// By the CPU's kernels; NaN wherever one should have written and did not.
+inline Result run_on_cpu(const Problem& a) {
+    Result r{std::vector<float>(a.dout.size(), NAN), std::vector<float>(size_t(a.B * a.NH * a.T), NAN),
+             std::vector<float>(a.qkv.size(), NAN)};
+    cpu::attention_forward(r.out.data(), r.lse.data(), a.qkv.data(), a.B, a.T, a.NH, a.HS, a.mask, {});
+    cpu::attention_backward(r.dqkv.data(), a.dout.data(), a.qkv.data(), r.out.data(), r.lse.data(), a.B, a.T,
+                            a.NH, a.HS, a.mask, {});
+    return r;
+}
+
 // lse_noise: see test_attention.cpp. storage: what rounding the results to less than float may cost.
 inline void require_close(const Problem& a, const Result& got, double lse_noise = 0, double storage = 0) {
     const Reference want = reference(a);

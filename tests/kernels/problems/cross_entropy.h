@@ -30,6 +30,22 @@ struct Problem {
     std::string sizes() const { return format("N=%lld V=%lld", (long long)N, (long long)V); }
 };
 
+// Logits at which a careless softmax overflows, or loses the answer.
+inline Problem extreme_problem() {
+    Problem p(6, 35);
+    p.targets = {0, 1, 34, 3, 4, 5};
+    const auto row = [&](int64_t i) { return &p.logits[size_t(i * p.V)]; };
+    for (int64_t v = 0; v < p.V; v++) {
+        row(0)[v] = v % 2 ? 80.0f : -80.0f;  // the target among the small ones
+        row(1)[v] = v % 2 ? 80.0f : -80.0f;  // and among the large
+        row(2)[v] = 12345.0f;                // all equal: the loss is log V
+        row(3)[v] = v == 3 ? 0.0f : -1e30f;  // certain: the loss is 0
+        row(4)[v] = v == 4 ? -1e30f : 0.0f;  // certainly wrong: the loss is 1e30
+        row(5)[v] = -1e30f;  // all equal, and all far below what a float exponential can tell from 0
+    }
+    return p;
+}
+
 struct Result {
     std::vector<float> losses, dlogits;
 };

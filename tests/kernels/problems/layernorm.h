@@ -46,6 +46,22 @@ struct Result {
     }
 };
 
+// By the CPU's kernels; NaN wherever one should have written and did not.
+inline Result run_on_cpu(const Problem& p, bool accumulate) {
+    const size_t elements = p.inp.size(), rows = size_t(p.N);
+    Result r{std::vector<float>(elements, NAN),
+             std::vector<float>(rows, NAN),
+             std::vector<float>(rows, NAN),
+             accumulate ? p.dinp_before : std::vector<float>(elements, NAN),
+             p.dweight_before,
+             p.dbias_before};
+    cpu::layernorm_forward(r.out.data(), r.mean.data(), r.rstd.data(), p.inp.data(), p.weight.data(),
+                           p.bias.data(), p.N, p.C, {});
+    cpu::layernorm_backward(r.dinp.data(), r.dweight.data(), r.dbias.data(), p.dout.data(), p.inp.data(),
+                            p.weight.data(), r.mean.data(), r.rstd.data(), p.N, p.C, accumulate, {});
+    return r;
+}
+
 struct Reference {
     std::vector<double> out, mean, rstd, dinp, dweight, dbias;
 };
