@@ -44,6 +44,17 @@ FIBERS ?= auto
 WITH_CUDA := $(filter host debug asan tsan,$(BUILD))
 CUDA_FLAGS := $(if $(WITH_CUDA),-DGPT_WITH_GPU -DGPT_CUDA_ON_HOST $(if $(filter ucontext,$(FIBERS)),-DCUDA_ON_HOST_UCONTEXT))
 
+# What the CUDA kernels store activations and weights in; cpu:: always stores float32.
+DEFAULT_PRECISION := fp32
+PRECISION ?= $(DEFAULT_PRECISION)
+ifeq ($(filter fp32 bf16,$(PRECISION)),)
+$(error PRECISION=$(PRECISION) is unknown: use fp32 or bf16)
+else ifeq ($(WITH_CUDA)$(PRECISION),bf16)
+$(error PRECISION=bf16 is how CUDA kernels store, and BUILD=$(BUILD) has none: use BUILD=host, debug, asan or tsan)
+endif
+PRECISION_FLAGS_bf16 := -DGPT_PRECISION_BF16
+CUDA_FLAGS += $(PRECISION_FLAGS_$(PRECISION))
+
 # x86 compilers call it -march, arm64 ones -mcpu.
 TARGET_CPU := $(if $(filter arm64 aarch64,$(shell uname -m)),-mcpu,-march)=$(MARCH)
 FLAGS = -std=c++17 $(WARN) $(OPTIMISE) $(CUDA_FLAGS) $(TARGET_CPU) -fno-math-errno -fno-trapping-math -pthread \
@@ -51,8 +62,9 @@ FLAGS = -std=c++17 $(WARN) $(OPTIMISE) $(CUDA_FLAGS) $(TARGET_CPU) -fno-math-err
 LINK = $(CXX) $(OPTIMISE) -pthread -o $@ $(filter %.o %.a,$^) $(LIBS) $(LDFLAGS)
 FLAGS_STAMP := $(CXX) $(FLAGS) $(LDFLAGS)
 
-# build/cpu, build/debug ...; what differs from the default is part of the name: build/cpu-x86-64-v3-clang++
-OUT := build/$(BUILD)$(if $(filter-out native,$(MARCH)),-$(MARCH))$(if $(filter-out g++,$(notdir $(CXX))),-$(notdir $(CXX)))$(if $(filter ucontext,$(FIBERS)),-ucontext)
+# build/cpu, build/debug ...; what differs from the default is part of the name: build/cpu-x86-64-v3-clang++,
+# build/host-bf16
+OUT := build/$(BUILD)$(if $(filter-out native,$(MARCH)),-$(MARCH))$(if $(filter-out g++,$(notdir $(CXX))),-$(notdir $(CXX)))$(if $(filter ucontext,$(FIBERS)),-ucontext)$(if $(filter-out $(DEFAULT_PRECISION),$(PRECISION)),-$(PRECISION))
 
 Q := $(if $(V),,@)
 say = @printf '  %-5s %s\n' '$1' '$2'
@@ -237,7 +249,7 @@ clean:
 help:
 	@awk '/^##@/ { sub(/ -+$$/, ""); printf "\n%s\n", substr($$0, 5) } \
 	      /^## / { i = index($$0, ": "); printf "  make %-16s %s\n", substr($$0, 4, i - 4), substr($$0, i + 2) }' Makefile
-	@echo; echo 'Variables: BUILD=cpu|host|debug|asan|tsan, MARCH=$(MARCH), CXX=$(CXX), ARGS=..., V=1 shows the commands'
+	@echo; echo 'Variables: BUILD=cpu|host|debug|asan|tsan, PRECISION=fp32|bf16, MARCH=$(MARCH), CXX=$(CXX), ARGS=..., V=1 shows the commands'
 	@echo "Found: $$($(CXX) --version 2>/dev/null | head -1 || true); chapters $(NUMBERS)"
 
 # ---- Rules ----------------------------------------------------------------------------------------------------------
