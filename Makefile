@@ -73,17 +73,19 @@ obj = $(addprefix $(OUT)/,$(addsuffix .o,$(basename $1)))
 # ---- What is in the tree --------------------------------------------------------------------------------------------
 
 CUDA      := $(sort $(wildcard common/kernels/cuda/*.cu))
+LADDER    := $(sort $(wildcard tests/bench/ladder/*.cu))
 COMMON    := $(sort $(shell find common -name '*.cpp' $(if $(WITH_CUDA),,! -path 'common/cuda_on_host/*'))) $(if $(WITH_CUDA),$(CUDA))
 CHAPTERS  := $(sort $(wildcard chapters/[0-9][0-9]_*))
 TESTS     := $(sort $(shell find tests -mindepth 2 -name '*.cpp'))
 SUITES    := $(filter-out bench exercises fuzz support,$(sort $(foreach t,$(TESTS),$(word 2,$(subst /, ,$t)))))
 NO_SUITES := $(if $(WITH_CUDA),,cuda_on_host)
+NO_BENCH  := $(if $(WITH_CUDA),,ladder)
 SCRIPTS   := $(sort $(shell find tests -name 'test_*.sh'))
 EXERCISES := $(sort $(wildcard chapters/*/exercises/[0-9]*_*.cpp))
 SOLUTIONS := $(sort $(wildcard tests/exercises/[0-9][0-9]/[0-9]*_*.cpp))
-BENCHES   := $(patsubst tests/bench/%.cpp,$(OUT)/bench/%,$(wildcard tests/bench/*.cpp))
+BENCHES   := $(patsubst tests/bench/%.cpp,$(OUT)/bench/%,$(filter-out $(NO_BENCH:%=tests/bench/%.cpp),$(wildcard tests/bench/*.cpp)))
 FUZZERS   := $(patsubst tests/fuzz/%.cpp,$(OUT)/fuzz/%,$(wildcard tests/fuzz/*.cpp))
-SOURCES   := $(COMMON) $(wildcard chapters/*/*.cpp) $(filter-out $(NO_SUITES:%=tests/%/%),$(TESTS)) $(EXERCISES)
+SOURCES   := $(COMMON) $(wildcard chapters/*/*.cpp) $(filter-out $(NO_SUITES:%=tests/%/%) $(NO_BENCH:%=tests/bench/%.cpp),$(TESTS)) $(EXERCISES) $(if $(WITH_CUDA),$(LADDER))
 
 number = $(firstword $(subst _, ,$(notdir $1)))
 NUMBERS := $(foreach c,$(CHAPTERS),$(call number,$c))
@@ -152,7 +154,7 @@ test-unit: $(SUITE_PROGRAMS)
 	$(Q)tests/run.sh $(BUILD) $(SUITE_PROGRAMS) -- $(ARGS)
 
 ## test-scripts: only the shell tests (command lines, data scripts, the checkers themselves)
-test-scripts: chapters
+test-scripts: chapters $(filter %/ladder,$(BENCHES))
 	$(Q)GPT_BUILD_DIR=$(OUT) tests/run.sh scripts $(SCRIPTS)
 
 ## exercises-check: every untouched exercise fails, every solution passes
@@ -218,12 +220,12 @@ NVCC_ARCHS ?= 80 90
 NVCC_FLAGS = -std=c++17 -O3 -Werror all-warnings -Xcompiler -Wall,-Wextra,-Werror -DGPT_WITH_GPU -Icommon -I.
 # $1 architecture, $2 precision, $3 its flag
 define nvcc_rules
-nvcc-check: $(CUDA:%.cu=build/nvcc-sm_$1-$2/%.o)
+nvcc-check: $(patsubst %.cu,build/nvcc-sm_$1-$2/%.o,$(CUDA) $(LADDER))
 build/nvcc-sm_$1-$2/%.o: %.cu Makefile
 	$$(call say,nvcc,$$< sm_$1 $2)
 	@mkdir -p $$(@D)
 	$$(Q)$$(NVCC) $$(NVCC_FLAGS) $3 -arch=sm_$1 -MMD -MP -c $$< -o $$@
--include $(CUDA:%.cu=build/nvcc-sm_$1-$2/%.d)
+-include $(patsubst %.cu,build/nvcc-sm_$1-$2/%.d,$(CUDA) $(LADDER))
 endef
 ifeq ($(shell command -v $(NVCC)),)
 nvcc-check:
@@ -288,6 +290,7 @@ $(LIB): $(call obj,$(COMMON))
 	$(Q)rm -f $@; ar rcs $@ $(filter %.o,$^)
 
 $(EXERCISE_PROGRAMS): $(OUT)/%: $(OUT)/%.o $(CHAPTER_LIBS) $(LIB)
+$(OUT)/bench/ladder: $(call obj,$(LADDER))
 $(BENCHES): $(OUT)/bench/%: $(OUT)/tests/bench/%.o $(CHAPTER_LIBS) $(LIB)
 # libFuzzer brings its own main; without it (g++), ours replays files and damages them.
 $(FUZZERS): $(OUT)/fuzz/%: $(OUT)/tests/fuzz/%.o $(CHAPTER_LIBS) $(LIB)
