@@ -182,6 +182,14 @@ bench-01: $(OUT)/bench/bpe
 proof: setup
 	$(Q)tools/proof
 
+## gpu-check: with a GPU: build, test, sanitize, time; STAGES="build test" picks (docs/gpu/README.md)
+STAGES ?=
+PARTS ?=
+MINUTES ?= 8
+gpu-check:
+	$(Q)tools/gpu-check $(STAGES) --parts '$(PARTS)' --minutes '$(MINUTES)'
+.PHONY: gpu-check
+
 ## benches: only build them, as build/cpu/bench/NAME
 benches: $(BENCHES)
 

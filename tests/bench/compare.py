@@ -11,14 +11,14 @@ Without a PyTorch (README.md says how to get one) it measures our column alone a
 """
 import argparse
 import datetime
-import json
 import os
 import shutil
 import statistics
 import subprocess
 import sys
-import threading
 import time
+
+from server import Server
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -51,32 +51,17 @@ LOSS_TOLERANCE = 1e-4  # relative; float32 sums in another order, after a few Ad
 OURS, ANSWERED = "ours", ", vendor check answered"
 
 
-class Program:
+class Program(Server):
     """One server process: its turns, and what others used of our cores meanwhile."""
 
     def __init__(self, name, command, env):
         self.name, self.losses, self.turns, self.peak_mib, self.version = name, {}, [], 0, ""
         self.flops_per_step, self.fma_peak_gflops = 0, 0
         self.started = time.monotonic()
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=subprocess.DEVNULL, text=True, cwd=ROOT, env={**os.environ, **env})
-
-    def ask(self, line):
-        """The answer to a command, or None when the program has ended."""
-        watchdog = threading.Timer(TIMEOUT_S, self.process.kill)
-        watchdog.start()
-        try:
-            self.process.stdin.write(line + "\n")
-            self.process.stdin.flush()
-            answer = self.process.stdout.readline()
-            return json.loads(answer) if answer else None
-        except BrokenPipeError:
-            return None
-        finally:
-            watchdog.cancel()
+        super().__init__(command, ROOT, {**os.environ, **env})
 
     def run(self, steps):
-        answer = self.ask(f"run {steps}")
+        answer = self.ask(f"run {steps}", TIMEOUT_S)
         if answer:
             self.losses[answer["step"]] = answer["loss"]
             self.peak_mib, self.version = answer["peak_rss_mib"], answer["version"]
@@ -111,15 +96,6 @@ class Program:
 
     def step_s(self):
         return statistics.median(seconds for seconds, _ in self.turns)
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.stdin.close()
-            try:
-                self.process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
 
 
 def first_steps_s(name, command, env):
@@ -211,7 +187,7 @@ def measure(config, options):
         ratios = {other.name: [] for other in others}
         for number in range(options.rounds):
             # The best that the machine gave in any round: a neighbour can only lower it.
-            ours.fma_peak_gflops = max(ours.fma_peak_gflops, ours.ask("peak")["fma_peak_gflops"])
+            ours.fma_peak_gflops = max(ours.fma_peak_gflops, ours.ask("peak", TIMEOUT_S)["fma_peak_gflops"])
             for other in others:
                 our_s = ours.turn()
                 ratios[other.name].append(other.turn() / our_s)

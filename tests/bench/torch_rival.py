@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""torch_rival.py - the GPT training step as a good PyTorch user writes it: the rival of train_step.cpp.
+"""torch_rival.py - the GPT training step as a good PyTorch user writes it: the rival of train_step.cpp. (On a GPU:
+torch_gpu_rival.py, which trains this file's model.)
 
 float32, scaled_dot_product_attention, fused AdamW, optionally torch.compile. Not here: the oracle (golden/twin.py,
 float64, spelt out). Weights and tokens come from golden/formula.py: the losses of both programs can be compared.
@@ -78,11 +79,14 @@ class GPT(nn.Module):
         if tied:
             self.lm_head.weight = self.wte.weight
 
-    def forward(self, ids, targets):
+    def logits(self, ids):
         x = self.wte(ids) + self.wpe.weight[:ids.shape[1]]
         for block in self.h:
             x = block(x)
-        logits = self.lm_head(self.ln_f(x))
+        return self.lm_head(self.ln_f(x))
+
+    def forward(self, ids, targets):
+        logits = self.logits(ids)
         return F.cross_entropy(logits.view(-1, logits.shape[-1]), targets.view(-1))
 
 

@@ -19,7 +19,7 @@ namespace {
 
 // The optimised build takes all of them; -O0 and the sanitizers would need a minute.
 #if defined(GPT_DEBUG)
-constexpr int64_t kSteps = kUnderTsan ? 2 : 5;
+const int64_t kSteps = kUnderTsan ? 2 : 5;
 #else
 constexpr int64_t kSteps = 20;
 #endif

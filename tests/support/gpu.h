@@ -6,6 +6,7 @@
 // that have gpu::.
 #pragma once
 #include <cstdint>
+#include <cstdlib>
 #include <vector>
 
 #include "core/device.h"
@@ -16,18 +17,20 @@
 
 #ifdef GPT_WITH_GPU
 
-// ThreadSanitizer pays for every CUDA thread as for one of the system's: there tests leave their larger sizes out.
+// ThreadSanitizer pays for every CUDA thread as for one of the system's: there tests leave their larger sizes out. So they
+// do when GPT_SMALL_TESTS is set, for a GPU under compute-sanitizer (tools/gpu-check).
 #if defined(__SANITIZE_THREAD__)
-constexpr bool kUnderTsan = true;
+constexpr bool kBuiltForTsan = true;
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
-constexpr bool kUnderTsan = true;
+constexpr bool kBuiltForTsan = true;
 #else
-constexpr bool kUnderTsan = false;
+constexpr bool kBuiltForTsan = false;
 #endif
 #else
-constexpr bool kUnderTsan = false;
+constexpr bool kBuiltForTsan = false;
 #endif
+inline const bool kUnderTsan = kBuiltForTsan || std::getenv("GPT_SMALL_TESTS") != nullptr;
 
 // compute() launches kernels and returns what they wrote, an array for each output.
 template <class F>

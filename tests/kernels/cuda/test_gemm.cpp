@@ -27,9 +27,9 @@ const std::vector<Sizes> kGpuSizes = {
 
 // Every 64 x 64 elements of a result are 256 CUDA threads.
 #if defined(GPT_DEBUG)
-constexpr int64_t kMostElements = kUnderTsan ? 65 * 65 : 25000;
+const int64_t kMostElements = kUnderTsan ? 65 * 65 : 25000;
 #else
-constexpr int64_t kMostElements = INT64_MAX;
+const int64_t kMostElements = INT64_MAX;
 #endif
 
 bool is_too_slow(Sizes s) {
