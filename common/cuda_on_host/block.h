@@ -33,6 +33,16 @@ struct Warp {
     char left[32], taken[32];  // names of moments for ThreadSanitizer: see happens_before in cuda_machine.cpp
 };
 
+// A ring of copies, each with the number of its group. A GPU has no such limit; 64 of 16 bytes by each of 256
+// threads are more than a block's shared memory.
+struct CopyQueue {
+    static constexpr unsigned kMost = 64;
+    unsigned first, end;  // of the pending ones, counted from the block's beginning
+    unsigned group;       // that is being filled
+    AsyncCopy copies[kMost];
+    unsigned groups[kMost];
+};
+
 constexpr unsigned kOsThread = kMaxThreads;  // beside the CUDA threads: the stack that runs the block
 
 struct Block {
@@ -45,6 +55,7 @@ struct Block {
     bool is_reversed = false;
     Thread threads[kMaxThreads + 1];
     Warp warps[kMaxThreads / 32];
+    CopyQueue copy_queues[kMaxThreads];
     char* free_stacks[kMaxThreads];
     unsigned free_count = 0;
     void* dynamic_shared = nullptr;

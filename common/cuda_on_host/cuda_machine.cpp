@@ -292,7 +292,11 @@ CUDA_ON_HOST_UNSEEN void run_block(Block& b, const Grid& grid, uint3 index) {
     b.size = grid.threads.x * grid.threads.y * grid.threads.z;
     b.is_reversed = options().order == Order::kReverse;
     b.turn = b.waiting = b.returned = 0;
-    for (unsigned rank = 0; rank < b.size; rank++) b.threads[rank].state = State::kUnstarted;
+    for (unsigned rank = 0; rank < b.size; rank++) {
+        b.threads[rank].state = State::kUnstarted;
+        CopyQueue& queue = b.copy_queues[rank];
+        queue.first = queue.end = queue.group = 0;
+    }
     for (Warp& warp : b.warps) warp.arrived = 0;
     b.threads[kOsThread].stack = nullptr;
     allocate_dynamic_shared(b, grid.shared_bytes);
@@ -340,6 +344,27 @@ CUDA_ON_HOST_UNSEEN void* dynamic_shared_memory() {
 CUDA_ON_HOST_UNSEEN void stop_block(const char* what) {
     stopped_by_kernel(*block, what);
     leave_block(*block);
+}
+
+CUDA_ON_HOST_UNSEEN void begin_copy(const AsyncCopy& copy) {
+    CopyQueue& queue = block->copy_queues[block->current];
+    if (queue.end - queue.first == CopyQueue::kMost) stop_block("more than 64 copies at a time (cp.async)");
+    const unsigned place = queue.end++ % CopyQueue::kMost;
+    queue.copies[place] = copy;
+    queue.groups[place] = queue.group;
+}
+
+CUDA_ON_HOST_UNSEEN void commit_copies() {
+    block->copy_queues[block->current].group++;
+}
+
+CUDA_ON_HOST_UNSEEN bool take_copy(unsigned groups, AsyncCopy* copy) {
+    CopyQueue& queue = block->copy_queues[block->current];
+    const unsigned place = queue.first % CopyQueue::kMost;
+    if (queue.first == queue.end || queue.groups[place] + groups >= queue.group) return false;
+    *copy = queue.copies[place];
+    queue.first++;
+    return true;
 }
 
 CUDA_ON_HOST_UNSEEN void wait_at_barrier(Where where) {

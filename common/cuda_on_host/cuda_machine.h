@@ -80,6 +80,18 @@ void* dynamic_shared_memory();                   // of the running block; full o
 void wait_at_barrier(Where where);               // returns when all threads of the block have come
 [[noreturn]] void stop_block(const char* what);  // the running CUDA thread reports a fault
 
+// Copies into shared memory that the running CUDA thread has begun and not yet waited for (cp.async). Nothing
+// moves before it waits: who reads too early, or writes too late, shall see that.
+struct AsyncCopy {
+    void* to;
+    const void* from;  // nullptr: zeros
+    size_t bytes;
+};
+void begin_copy(const AsyncCopy& copy);
+void commit_copies();  // those begun since the last call are a group
+// The oldest copy of all groups but the newest `groups`; false when they are done.
+bool take_copy(unsigned groups, AsyncCopy* copy);
+
 // A warp operation: each lane leaves an operand and a number (a source lane, say) and waits. The last lane of
 // the mask computes every lane's result, and all go on. All of them fit into 8 bytes.
 struct WarpExchange {

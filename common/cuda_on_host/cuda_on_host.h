@@ -10,6 +10,7 @@
 //     kernel<<<...>>>(...)                launch(kernel, ...), for nvcc too         cuda_runtime_on_host.h
 //     cudaMalloc, cudaMemcpy, streams     the heap, memcpy, nothing                 cuda_runtime_on_host.h
 //     wmma fragments                      an array per lane, one lane multiplies    wmma_on_host.h
+//     mma.sync, ldmatrix, cp.async        what kernels/cuda/mma.cuh wraps            mma_on_host.h
 //     thread_block_tile                   masks of the warp operations              cooperative_groups_on_host.h
 //
 // Not here: textures, surfaces, graphs, cooperative launches, inline PTX (wrap it, and give it a host twin).
@@ -22,6 +23,7 @@
 #include "cuda_on_host/cooperative_groups_on_host.h"
 #include "cuda_on_host/cuda_machine.h"
 #include "cuda_on_host/cuda_runtime_on_host.h"
+#include "cuda_on_host/mma_on_host.h"
 #include "cuda_on_host/wmma_on_host.h"
 
 // ---- the language -----------------------------------------------------------------------------------------
