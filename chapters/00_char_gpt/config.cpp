@@ -3,15 +3,11 @@
 #include "chapters/00_char_gpt/config.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <cmath>
-#include <cstdlib>
 #include <limits>
 
+#include "chapters/00_char_gpt/cost.h"
 #include "core/parallel.h"
 #include "io/cli.h"
-#include "io/machine.h"
-#include "io/utf8.h"
 
 namespace {
 
@@ -123,54 +119,6 @@ void add_sample_flags(CliVerb& verb, Config* c) {
     add_common_flags(verb, c);
 }
 
-std::string text_of(int64_t value) {
-    return std::to_string(value);
-}
-std::string text_of(uint64_t value) {
-    return std::to_string(value);
-}
-std::string text_of(bool value) {
-    return value ? "true" : "false";
-}
-// The shortest text that reads back as the same bits: 0.004, not 0.00400000019.
-std::string text_of(float value) {
-    std::string text;
-    for (int digits = 1; digits <= 9; digits++) {
-        text = format("%.*g", digits, double(value));
-        if (std::strtof(text.c_str(), nullptr) == value) break;
-    }
-    return text;
-}
-const std::string& text_of(const std::string& value) {
-    return value;
-}
-
-bool read_option(const std::string& text, int64_t* value) {
-    char* end = nullptr;
-    errno = 0;
-    *value = std::strtoll(text.c_str(), &end, 10);
-    return !text.empty() && *end == 0 && errno == 0 && *value >= 0;
-}
-bool read_option(const std::string& text, uint64_t* value) {
-    int64_t signed_value = 0;
-    const bool ok = read_option(text, &signed_value);
-    *value = uint64_t(signed_value);
-    return ok;
-}
-bool read_option(const std::string& text, bool* value) {
-    *value = text == "true";
-    return text == "true" || text == "false";
-}
-bool read_option(const std::string& text, float* value) {
-    char* end = nullptr;
-    *value = std::strtof(text.c_str(), &end);
-    return !text.empty() && *end == 0 && std::isfinite(*value) && *value >= 0;
-}
-bool read_option(const std::string& text, std::string* value) {
-    *value = text;
-    return true;
-}
-
 }  // namespace
 
 std::string parse_command_line(int argc, const char* const* argv, Config* config,
@@ -235,79 +183,38 @@ Metadata result_options(const Config& config) {
 
 void restore_options(Config* config, const std::map<std::string, std::string>& metadata,
                      const std::vector<std::string>& given_flags, const std::string& where) {
-    for_each_result_option(*config, [&](const char* name, auto& value) {
-        const auto found = metadata.find(name);
-        if (found == metadata.end())
-            user_error("%s has no option '%s': it is no checkpoint of this chapter's", where.c_str(), name);
-        const std::string flag = std::string("--") + name, asked = text_of(value);
-        if (!read_option(found->second, &value))
-            user_error("%s: option '%s' is '%s', which is no value for it", where.c_str(), name,
-                       utf8::printable(found->second).c_str());
-        const bool is_given = std::find(given_flags.begin(), given_flags.end(), flag) != given_flags.end();
-        if (is_given && text_of(value) != asked)
-            user_error(
-                "%s %s contradicts the checkpoint, which was trained with %s; leave the flag out, or start "
-                "anew "
-                "without --resume",
-                flag.c_str(), asked.c_str(), utf8::printable(found->second).c_str());
-    });
-    const auto is_given = [&](const char* flag) {
-        return std::find(given_flags.begin(), given_flags.end(), flag) != given_flags.end();
-    };
+    const OptionRestorer restorer(metadata, given_flags, where);
+    for_each_result_option(*config,
+                           [&](const char* name, auto& value) { restorer.result_option(name, &value); });
     const auto preset = metadata.find("preset");
     Config fresh;
     fresh.preset = preset == metadata.end() ? "" : preset->second;
-    if (is_given("--preset") && config->preset != fresh.preset)
-        user_error(
-            "--preset %s contradicts the checkpoint, which was trained with %s; leave the flag out, or start "
-            "anew "
-            "without --resume",
-            config->preset.c_str(), utf8::printable(fresh.preset).c_str());
+    if (restorer.is_given("preset") && config->preset != fresh.preset)
+        restorer.contradicts("preset", config->preset);
     config->preset = fresh.preset;
     apply_preset(&fresh);
-    // How the run was to go on, unless a flag says otherwise: as the checkpoint has it, else as the preset
-    // has it.
-    const auto restore_run_option = [&](const char* name, int64_t* value, int64_t preset_value) {
-        if (is_given((std::string("--") + name).c_str())) return;
-        const auto found = metadata.find(name);
-        *value = preset_value;
-        if (found != metadata.end() && !read_option(found->second, value))
-            user_error("%s: option '%s' is '%s', which is no value for it", where.c_str(), name,
-                       utf8::printable(found->second).c_str());
-    };
-    restore_run_option("max-steps", &config->max_steps, fresh.max_steps);
-    restore_run_option("eval-every", &config->eval_every, fresh.eval_every);
-    restore_run_option("sample-tokens", &config->sample_tokens, fresh.sample_tokens);
-    restore_run_option("checkpoint-every", &config->checkpoint_every, fresh.checkpoint_every);
+    restorer.run_option("max-steps", &config->max_steps, fresh.max_steps);
+    restorer.run_option("eval-every", &config->eval_every, fresh.eval_every);
+    restorer.run_option("sample-tokens", &config->sample_tokens, fresh.sample_tokens);
+    restorer.run_option("checkpoint-every", &config->checkpoint_every, fresh.checkpoint_every);
 
-    const auto in_range = [&](const char* name, int64_t value, int64_t high) {
-        if (value < 1 || value > high)
-            user_error("%s: option '%s' is %lld, outside [1, %lld]", where.c_str(), name,
-                       static_cast<long long>(value), static_cast<long long>(high));
-    };
-    in_range("layers", config->layers, 1000);
-    in_range("heads", config->heads, 1024);
-    in_range("head-size", config->head_size, 1024);
-    in_range("channels", config->channels, 65536);
-    in_range("context", config->context, 1 << 20);
-    in_range("batch", config->batch, 1 << 20);
-    in_range("accumulate", config->accumulate, 1 << 20);
-    in_range("epochs", config->epochs, kMany);
-    in_range("max-steps", std::max<int64_t>(config->max_steps, 1), kMany);  // 0: all epochs
-    in_range("sample-tokens", config->sample_tokens, 1 << 16);
+    restorer.in_range("layers", config->layers, 1000);
+    restorer.in_range("heads", config->heads, 1024);
+    restorer.in_range("head-size", config->head_size, 1024);
+    restorer.in_range("channels", config->channels, 65536);
+    restorer.in_range("context", config->context, 1 << 20);
+    restorer.in_range("batch", config->batch, 1 << 20);
+    restorer.in_range("accumulate", config->accumulate, 1 << 20);
+    restorer.in_range("epochs", config->epochs, kMany);
+    restorer.in_range("max-steps", std::max<int64_t>(config->max_steps, 1), kMany);  // 0: all epochs
+    restorer.in_range("sample-tokens", config->sample_tokens, 1 << 16);
     if (!(config->dropout < 1))
         user_error("%s: option 'dropout' is %g", where.c_str(), double(config->dropout));
     if (!(config->beta2 < 1)) user_error("%s: option 'beta2' is %g", where.c_str(), double(config->beta2));
     if (config->tied && config->head_bias)
         user_error("%s: options 'tied' and 'head-bias' exclude each other", where.c_str());
-    const auto one_of = [&](const char* name, const std::string& value,
-                            const std::vector<std::string>& known) {
-        if (std::find(known.begin(), known.end(), value) == known.end())
-            user_error("%s: option '%s' is '%s', which is no value for it", where.c_str(), name,
-                       utf8::printable(value).c_str());
-    };
-    one_of("activation", config->activation, {"gelu", "relu"});
-    one_of("init", config->init, {"gpt2", "normal", "pytorch"});
+    restorer.one_of("activation", config->activation, {"gelu", "relu"});
+    restorer.one_of("init", config->init, {"gpt2", "normal", "pytorch"});
 }
 
 GptConfig model_config(const Config& config, int64_t V) {
@@ -335,24 +242,7 @@ Device chosen_device(const Config& config) {
     return config.device == "cuda" || (config.device == "auto" && has_gpu) ? Device::kCuda : Device::kCpu;
 }
 
-double training_bytes(const Config& config, int64_t V) {
-    const double C = double(config.channels), D = double(config.heads) * double(config.head_size);
-    const double T = double(config.context), N = double(config.batch) * T, L = double(config.layers);
-    const double weights =
-        double(V) * C * (config.tied ? 1 : 2) + T * C + L * (4 * D * C + 8 * C * C + 13 * C + 3 * D);
-    const double per_row =
-        L * (4 * C + 4 * D + 8 * C) + 4 * D + 8 * C + double(V) + 2 * C;  // kept, and gradients on the way
-    const double dropped = config.dropout > 0 ? L * 6 * C : 0;  // the branches before and after dropout
-    const double ids = 2 * N * double(config.accumulate);       // inputs and targets of a whole step
-    return 4 * (4 * weights + N * (per_row + dropped) + ids);   // float32; weights, gradients and two moments
-}
-
 void check_memory(const Config& config, int64_t V) {
-    const double gib = 1 << 30, needed = training_bytes(config, V) / gib;
-    const double present = memory_bytes() / gib;
-    if (needed > present)
-        user_error(
-            "this model and batch need %.3g GiB (%.4g bytes), the machine has %.3g GiB\n"
-            "smaller --batch, --context, --channels or --layers need less",
-            needed, needed * gib, present);
+    check_training_memory(model_config(config, V), config.batch, config.accumulate,
+                          "smaller --batch, --context, --channels or --layers need less");
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "chapters/00_char_gpt/gpt.h"
+#include "io/option_text.h"
 
 struct Config {
     // ---- model ----
@@ -87,8 +88,6 @@ void for_each_result_option(C& config, F visit) {
     visit("seed", config.seed);
 }
 
-using Metadata = std::vector<std::pair<std::string, std::string>>;
-
 // Reads the command line; returns the verb. Bad usage does not return.
 std::string parse_command_line(int argc, const char* const* argv, Config* config,
                                std::vector<std::string>* given_flags);
@@ -109,7 +108,5 @@ Init init_kind(const Config& config);
 // only for who asks for it.
 Device chosen_device(const Config& config);
 
-// Bytes that training needs: weights, gradients and moments, one micro-batch's activations, a step's ids. In
-// double: absurd sizes overflow integers. Stops with arithmetic when the machine has not as much.
-double training_bytes(const Config& config, int64_t V);
+// Stops with arithmetic when the machine has less memory than training needs.
 void check_memory(const Config& config, int64_t V);

@@ -9,13 +9,12 @@
 #include <chrono>
 #include <cmath>
 #include <new>
-#include <system_error>
 
 #include "chapters/00_char_gpt/config.h"
 #include "chapters/00_char_gpt/model.h"
 #include "chapters/00_char_gpt/run.h"
 #include "chapters/00_char_gpt/verbs.h"
-#include "core/parallel.h"
+#include "core/threads.h"
 #include "io/file.h"
 #include "io/html.h"
 #include "io/machine.h"
@@ -36,14 +35,6 @@ void on_interrupt(int) {
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-void start_threads(int threads) {
-    try {
-        parallel::set_num_threads(threads);
-    } catch (const std::system_error& error) {
-        user_error("cannot start %d threads (%s); try a smaller --threads", threads, error.what());
-    }
 }
 
 std::string sample_text(Context& ctx, const Gpt& gpt, const CharTokenizer& tokenizer, const Config& config,
@@ -136,7 +127,7 @@ int train(Config config, const std::vector<std::string>& given_flags, const std:
     if (is_resuming) require_same_text(data, checkpoint->metadata(), checkpoint->path());
     if (interrupted) return 130;  // while the text was being fetched: there is nothing to save yet
     check_memory(config, data.tokenizer.vocabulary());
-    const std::string folder = is_resuming ? config.resume : new_run_folder(config);
+    const std::string folder = is_resuming ? config.resume : new_run_folder(config.out, kRuns);
     if (is_resuming) make_run_folder(folder);
     if (!data.corpus.warning.empty()) std::fprintf(stderr, "WARNING: %s\n", data.corpus.warning.c_str());
 

@@ -3,8 +3,6 @@
 
 #include <algorithm>
 #include <cinttypes>
-#include <cstring>
-#include <filesystem>
 
 #include "io/file.h"
 #include "io/html.h"
@@ -13,70 +11,9 @@
 #include "io/utf8.h"
 #include "io/xxhash64.h"
 
-namespace fs = std::filesystem;
-
 namespace {
 
 constexpr const char* kFormat = "gpt-from-scratch chapter00 1";
-constexpr const char* kRuns = "runs/chapter00";
-
-// A double as its 16 hexadecimal digits: exact, and the same text everywhere.
-std::string bits_of(double value) {
-    uint64_t bits;
-    std::memcpy(&bits, &value, sizeof bits);
-    return format("%016" PRIx64, bits);
-}
-
-bool double_of(const std::string& text, double* value) {
-    uint64_t bits = 0;
-    int used = 0;
-    if (text.size() != 16 || std::sscanf(text.c_str(), "%16" SCNx64 "%n", &bits, &used) != 1 || used != 16)
-        return false;
-    std::memcpy(value, &bits, sizeof bits);
-    return true;
-}
-
-// Reads one entry of a checkpoint's metadata; whatever is wrong with it names the file and the entry.
-class MetadataReader {
-  public:
-    MetadataReader(const std::map<std::string, std::string>& metadata, const std::string& where)
-        : metadata_(metadata), where_(where) {
-        if (text("format") != kFormat)
-            user_error("%s is a checkpoint of another program ('%s'); this chapter reads '%s'", where.c_str(),
-                       utf8::printable(text("format")).c_str(), kFormat);
-    }
-    bool has(const std::string& key) const { return metadata_.count(key) > 0; }
-    const std::string& text(const std::string& key) const {
-        const auto found = metadata_.find(key);
-        if (found == metadata_.end())
-            user_error(
-                "%s has no '%s' in its metadata: it is no checkpoint of this chapter's; use another, or "
-                "train again",
-                where_.c_str(), key.c_str());
-        return found->second;
-    }
-    int64_t count(const std::string& key) const {
-        const std::string& digits = text(key);
-        const bool ok =
-            !digits.empty() && digits.size() <= 18 &&
-            std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
-        if (!ok) bad(key);
-        return std::stoll(digits);
-    }
-    double real(const std::string& key) const {
-        double value = 0;
-        if (!double_of(text(key), &value)) bad(key);
-        return value;
-    }
-    [[noreturn]] void bad(const std::string& key) const {
-        user_error("%s: '%s' in its metadata is '%s', which is no value for it", where_.c_str(), key.c_str(),
-                   utf8::printable(text(key)).c_str());
-    }
-
-  private:
-    const std::map<std::string, std::string>& metadata_;
-    const std::string& where_;
-};
 
 std::string epoch_key(size_t epoch, const char* what) {
     return "epoch." + std::to_string(epoch + 1) + "." + what;
@@ -141,7 +78,7 @@ Metadata run_metadata(const Config& config, const Dataset& data, const Progressi
 
 void require_same_text(const Dataset& data, const std::map<std::string, std::string>& metadata,
                        const std::string& where) {
-    const std::string& expected = MetadataReader(metadata, where).text("data.hash");
+    const std::string& expected = MetadataReader(metadata, where, kFormat).text("data.hash");
     if (data.hash != expected)
         user_error(
             "%s was trained on another text (%s); %s has %s\nname the text that it was trained on with "
@@ -152,7 +89,7 @@ void require_same_text(const Dataset& data, const std::map<std::string, std::str
 
 Progression restore_progression(const std::map<std::string, std::string>& metadata,
                                 const std::string& where) {
-    const MetadataReader reader(metadata, where);
+    const MetadataReader reader(metadata, where, kFormat);
     Progression at;
     at.step = reader.count("step");
     at.tokens = reader.count("tokens");
@@ -167,60 +104,10 @@ Progression restore_progression(const std::map<std::string, std::string>& metada
 
 CharTokenizer restore_tokenizer(const std::map<std::string, std::string>& metadata,
                                 const std::string& where) {
-    const MetadataReader reader(metadata, where);
+    const MetadataReader reader(metadata, where, kFormat);
     CharTokenizer tokenizer(utf8::decode(reader.text("data.alphabet"), where + ": data.alphabet"));
     if (tokenizer.vocabulary() == 0) reader.bad("data.alphabet");
     return tokenizer;
-}
-
-SafetensorsFile open_for_resume(const std::string& folder) {
-    if (file_exists(folder))
-        user_error("--resume %s: that is a file; name the run's folder", utf8::printable(folder).c_str());
-    if (!folder_exists(folder))
-        user_error("--resume %s: there is no such folder; a run's folder is named in its first lines",
-                   utf8::printable(folder).c_str());
-    const std::string path = join_path(folder, kCheckpointName);
-    if (!file_exists(path))
-        user_error("--resume %s: the folder has no %s; start a run with --out instead",
-                   utf8::printable(folder).c_str(), kCheckpointName);
-    return SafetensorsFile::open(path, Checksum::kRequired);
-}
-
-std::string new_run_folder(const Config& config) {
-    if (!config.out.empty()) {
-        if (file_exists(join_path(config.out, kCheckpointName)))
-            user_error(
-                "--out %s holds a checkpoint already; go on with it by --resume %s, or name another folder",
-                utf8::printable(config.out).c_str(), utf8::printable(config.out).c_str());
-        make_run_folder(config.out);
-        return config.out;
-    }
-    return make_numbered_folder(kRuns);
-}
-
-std::string find_checkpoint(const std::string& path) {
-    if (!path.empty()) {
-        if (!folder_exists(path)) return path;  // a file, or nothing: opening it says so
-        const std::string inside = join_path(path, kCheckpointName);
-        if (!file_exists(inside))
-            user_error("--checkpoint %s: the folder has no %s", utf8::printable(path).c_str(),
-                       kCheckpointName);
-        return inside;
-    }
-    std::string newest;
-    fs::file_time_type newest_time{};
-    std::error_code error;
-    fs::directory_iterator entry(kRuns, error), end;
-    for (; !error && entry != end; entry.increment(error)) {
-        const fs::path candidate = entry->path() / kCheckpointName;
-        std::error_code has_none;
-        const fs::file_time_type time = fs::last_write_time(candidate, has_none);
-        if (!has_none && (newest.empty() || time > newest_time))
-            newest = candidate.string(), newest_time = time;
-    }
-    if (newest.empty())
-        user_error("there is no run under %s yet; train one first, or name one with --checkpoint", kRuns);
-    return newest;
 }
 
 void write_config_json(const std::string& folder, const Config& config, const Dataset& data,

@@ -13,8 +13,9 @@
 #include "chapters/00_char_gpt/windows.h"
 #include "io/run_log.h"
 #include "nn/checkpoint.h"
+#include "nn/run_folder.h"
 
-constexpr const char* kReportName = "report.html";
+constexpr const char* kRuns = "runs/chapter00";
 
 // The text as ids: the first 90 % for training, the rest held out.
 struct Dataset {
@@ -48,16 +49,6 @@ void require_same_text(const Dataset& data, const std::map<std::string, std::str
                        const std::string& where);
 Progression restore_progression(const std::map<std::string, std::string>& metadata, const std::string& where);
 CharTokenizer restore_tokenizer(const std::map<std::string, std::string>& metadata, const std::string& where);
-
-// Opens the checkpoint of a folder for --resume, or says what is there instead.
-SafetensorsFile open_for_resume(const std::string& folder);
-
-// The folder of a new run: --out, or the next free number under runs/chapter00. A folder with a checkpoint is
-// refused.
-std::string new_run_folder(const Config& config);
-
-// The checkpoint that a verb reads: FILE, DIR/checkpoint.safetensors, or the newest run's.
-std::string find_checkpoint(const std::string& path);
 
 void write_config_json(const std::string& folder, const Config& config, const Dataset& data,
                        const GptConfig& model, int64_t weights, const std::string& command);

@@ -12,7 +12,8 @@
 #include "io/standard_streams.h"
 
 void run_sample(const Config& asked) {
-    const SafetensorsFile file = SafetensorsFile::open(find_checkpoint(asked.checkpoint));
+    const SafetensorsFile file =
+        SafetensorsFile::open(find_checkpoint(asked.checkpoint, kRuns, kCheckpointName));
     const CharTokenizer tokenizer = restore_tokenizer(file.metadata(), file.path());
     Config config = asked;
     restore_options(&config, file.metadata(), {}, file.path());

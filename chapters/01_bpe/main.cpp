@@ -3,7 +3,6 @@
 // Build and run: make run-chapter01, or make chapter01 && build/chapter01 --help
 #include <cstdio>
 #include <new>
-#include <system_error>
 
 #include "chapters/01_bpe/commands.h"
 #include "chapters/01_bpe/explore.h"
@@ -12,20 +11,8 @@
 #include "chapters/01_bpe/stats.h"
 #include "chapters/01_bpe/trace.h"
 #include "core/check.h"
-#include "core/parallel.h"
+#include "core/threads.h"
 #include "io/standard_streams.h"
-
-namespace {
-
-void start_threads(int threads) {
-    try {
-        parallel::set_num_threads(threads);
-    } catch (const std::system_error& error) {
-        user_error("cannot start %d threads (%s); try a smaller --threads", threads, error.what());
-    }
-}
-
-}  // namespace
 
 int main(int argc, char** argv) {
     prepare_standard_streams();
