@@ -1,0 +1,106 @@
+// model_file.cpp - see model_file.h.
+#include "chapters/02_small_gpt/model_file.h"
+
+#include <algorithm>
+#include <cinttypes>
+
+#include "chapters/00_char_gpt/cost.h"
+#include "io/file.h"
+#include "io/utf8.h"
+#include "io/xxhash64.h"
+#include "nn/checkpoint.h"
+#include "nn/run_folder.h"
+
+namespace small_gpt {
+
+namespace {
+
+std::string folder_of(const std::string& path) {
+    const size_t slash = path.find_last_of('/');
+    return slash == std::string::npos ? "." : path.substr(0, std::max<size_t>(slash, 1));
+}
+
+}  // namespace
+
+std::string vocabulary_hash(const Vocabulary& vocabulary) {
+    XxHash64 hash;
+    const auto add_number = [&](uint64_t number) { hash.add(&number, sizeof number); };
+    const auto add_text = [&](const std::string& text) {
+        add_number(text.size());  // so that "ab" "c" is not "a" "bc"
+        hash.add(text.data(), text.size());
+    };
+    add_number(uint64_t(vocabulary.pattern));
+    add_number(uint64_t(vocabulary.size()));
+    for (const std::string& token : vocabulary.tokens) add_text(token);
+    add_number(vocabulary.merges.size());
+    for (const Merge& merge : vocabulary.merges) {
+        add_number(uint64_t(merge.left));
+        add_number(uint64_t(merge.right));
+        add_number(uint64_t(merge.token));
+    }
+    add_number(vocabulary.specials.size());
+    for (const SpecialToken& special : vocabulary.specials) {
+        add_number(uint64_t(special.id));
+        add_text(special.text);
+    }
+    return format("xxh64:%016" PRIx64, hash.value());
+}
+
+int end_of_text_id(const Vocabulary& vocabulary, const std::string& where) {
+    for (const SpecialToken& special : vocabulary.specials)
+        if (special.text == kEndOfText) return special.id;
+    user_error("%s has no special token %s, which stands between documents", utf8::printable(where).c_str(),
+               kEndOfText);
+}
+
+std::string find_model(const std::string& path) {
+    if (!path.empty() && folder_exists(path) && file_exists(join_path(path, kBestName)))
+        return join_path(path, kBestName);
+    const std::string found = find_checkpoint(path, kRuns, kCheckpointName);
+    const std::string best = join_path(folder_of(found), kBestName);
+    return path.empty() && file_exists(best) ? best : found;
+}
+
+LoadedModel load_model(const std::string& path, Device device) {
+    const SafetensorsFile file = SafetensorsFile::open(path);
+    const MetadataReader reader(file.metadata(), file.path(), kFormat);
+    LoadedModel model;
+    model.path = file.path();
+    model.metadata = file.metadata();
+    restore_options(&model.config, file.metadata(), {}, file.path());
+    model.step = reader.count("step");
+
+    const std::string folder = join_path(folder_of(path), kVocabFolder);
+    Vocabulary vocabulary = load_vocabulary(folder);
+    const std::string hash = vocabulary_hash(vocabulary), &expected = reader.text("vocabulary.hash");
+    if (hash != expected)
+        user_error("%s: the vocabulary in %s is another (%s) than the model's (%s)",
+                   utf8::printable(file.path()).c_str(), utf8::printable(folder).c_str(), hash.c_str(),
+                   utf8::printable(expected).c_str());
+    model.end_of_text = end_of_text_id(vocabulary, folder);
+    const GptConfig shape = model_config(model.config, vocabulary.size());
+    check_training_memory(shape, 1, 1, "the file claims a model that is larger than this machine");
+    model.bpe = std::make_unique<Bpe>(std::move(vocabulary));
+    model.gpt = std::make_unique<Gpt>(device, shape);
+    load_weights(file, model.gpt->params);
+    return model;
+}
+
+void save_model(const std::string& folder, Gpt& gpt, const Config& config, const Vocabulary& vocabulary) {
+    save_vocabulary(vocabulary, join_path(folder, kVocabFolder));
+    Metadata metadata = {{"format", kFormat}};
+    for (const auto& option : result_options(config)) metadata.push_back(option);
+    metadata.emplace_back("preset", config.preset);
+    metadata.emplace_back("step", "0");
+    metadata.emplace_back("vocabulary.hash", vocabulary_hash(vocabulary));
+    const OnHost values(gpt.params.device(), gpt.params.values(), gpt.params.count());
+    std::vector<TensorInfo> tensors;
+    for (size_t i = 0; i < gpt.params.size(); i++) {
+        const Tensor& p = gpt.params[i];
+        tensors.push_back(
+            {p.name, DType::kFloat32, {p.shape, p.shape + p.ndim}, values.get() + gpt.params.offset(i)});
+    }
+    write_safetensors(join_path(folder, kCheckpointName), tensors, metadata);
+}
+
+}  // namespace small_gpt
