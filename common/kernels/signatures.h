@@ -128,6 +128,26 @@ void attention_forward(real* out, float* lse, const real* qkv, int64_t B, int64_
 void attention_backward(real* dqkv, const real* dout, const real* qkv, const real* out, const float* lse,
                         int64_t B, int64_t T, int64_t NH, int64_t HS, DropoutMask mask, Stream s);
 
+// ---- attention with a cache -------------------------------------------------------------------------------
+
+// Keeps the keys and values of T positions for the queries of later ones: a model that writes a text computes
+// each of them once.
+//   k_cache, v_cache  (B,NH,capacity,HS)  in/out  positions [first, first+T) are written, the others kept
+//   qkv               (B,T,3*NH*HS)       in      as for attention_forward
+// Requires first + T <= capacity.
+void cache_keys_values(real* k_cache, real* v_cache, const real* qkv, int64_t B, int64_t T, int64_t first,
+                       int64_t capacity, int64_t NH, int64_t HS, Stream s);
+
+// Attention of one query per sequence over the first `keys` positions of the cache, its own being the last of
+// them: the last row of attention_forward, without the work for the others.
+//   out               (B,NH*HS)           out
+//   qkv               (B,3*NH*HS)         in    only the queries are read
+//   k_cache, v_cache  (B,NH,capacity,HS)  in    on CUDA HS <= 128
+// Numerics: maximum subtracted, float sums in an order fixed by (keys,HS) alone. Deterministic.
+// Source: Vaswani et al. 2017, eq. 1, for one row; Pope et al. 2022, section 2.1, on what the cache is for.
+void attention_cached_forward(real* out, const real* qkv, const real* k_cache, const real* v_cache, int64_t B,
+                              int64_t keys, int64_t capacity, int64_t NH, int64_t HS, Stream s);
+
 // ---- cross-entropy ----------------------------------------------------------------------------------------
 
 // Negative log-likelihood of each target under softmax(logits).

@@ -53,6 +53,8 @@ const std::vector<Kernel> kKernels = {
     KERNEL(dropout),
     KERNEL(attention_forward),
     KERNEL(attention_backward),
+    KERNEL(cache_keys_values),
+    KERNEL(attention_cached_forward),
     KERNEL(cross_entropy_forward),
     KERNEL(cross_entropy_backward),
     KERNEL(cross_entropy_forward_backward),
