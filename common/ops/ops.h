@@ -50,6 +50,33 @@ Tensor dropout(Context& ctx, const Tensor& x, float p);
 // p: dropout of the attention probabilities.
 Tensor attention(Context& ctx, const Tensor& qkv, int64_t NH, float p);
 
+// Keys and values of one attention layer for B sequences of up to `capacity` positions: (B,NH,capacity,HS) each, in
+// the type that qkv has. Memory is taken when the first of them arrive.
+struct KeyValueCache {
+    int64_t B, capacity, NH, HS;
+    void *k = nullptr, *v = nullptr;
+    DType dtype = DType::kFloat32;
+    Device device = Device::kCpu;
+    size_t bytes = 0;  // of each
+
+    KeyValueCache(int64_t B, int64_t capacity, int64_t NH, int64_t HS)
+        : B(B), capacity(capacity), NH(NH), HS(HS) {}
+    ~KeyValueCache();
+    KeyValueCache(const KeyValueCache&) = delete;
+    KeyValueCache& operator=(const KeyValueCache&) = delete;
+
+    void allocate(const Tensor& qkv);
+    Pointer sequence(void* block, int64_t b) const {
+        return {static_cast<char*>(block) + size_t(b * NH * capacity * HS) * dtype_size(dtype), dtype};
+    }
+};
+
+// Keeps the keys and values of qkv (B,T,3*NH*HS) at positions [first, first+T) of sequences [b, b+B).
+void cache_keys_values(Context& ctx, KeyValueCache& cache, const Tensor& qkv, int64_t b, int64_t first);
+
+// Attention of one query per sequence over the first `keys` positions of the cache.   (B,1,3*NH*HS) -> (B,1,NH*HS)
+Tensor attention_cached(Context& ctx, const Tensor& qkv, const KeyValueCache& cache, int64_t keys);
+
 // Mean nats per counted token.                         logits (..,V), targets (..) int32 -> (1)
 // counted: how many targets are not kIgnore, as count_targets() says on the host.
 // loss_scale: multiplies the gradient, not the loss; 1 / number of micro-batches that are accumulated.

@@ -3,6 +3,7 @@
 #include "nn/sampler.h"
 
 #include <cmath>
+#include <string>
 #include <vector>
 
 #include "tests/support/catch.h"
@@ -97,4 +98,52 @@ TEST_CASE("the same seed draws the same ids, and the position is all of the stat
     c.random.position = b.random.position;
     for (int i = 0; i < 25; i++) second.push_back(c.pick(kLogits.data(), 6));
     REQUIRE(first == second);
+}
+
+TEST_CASE("top-p keeps the likeliest ids that hold the probability, and the one that crosses the line",
+          "[nn][cpu]") {
+    // probabilities 0.4, 0.3, 0.2, 0.1
+    const std::vector<float> logits = {std::log(0.2f), std::log(0.4f), std::log(0.1f), std::log(0.3f)};
+    const auto allowed = [&](float top_p, int top_k, float temperature) {
+        Sampler s = sampler(temperature, top_k);
+        s.top_p = top_p;
+        const std::vector<int> hits = draws(s, logits);
+        std::string names;
+        for (size_t v = 0; v < hits.size(); v++)
+            if (hits[v] > 0) names += char('0' + v);
+        return names;
+    };
+    REQUIRE(allowed(1e-6f, 0, 1) == "1");
+    REQUIRE(allowed(0.39f, 0, 1) == "1");
+    REQUIRE(allowed(0.41f, 0, 1) == "13");
+    REQUIRE(allowed(0.69f, 0, 1) == "13");
+    REQUIRE(allowed(0.71f, 0, 1) == "013");
+    REQUIRE(allowed(0.95f, 0, 1) == "0123");
+    REQUIRE(allowed(1, 0, 1) == "0123");
+    // of what top-k has left, 0.4 and 0.3, half is the first alone
+    REQUIRE(allowed(0.5f, 2, 1) == "1");
+    // a high temperature makes them alike: half of it takes two, where the first alone held 0.4
+    REQUIRE(allowed(0.5f, 0, 100) == "13");
+    REQUIRE(allowed(0.4f, 0, 0.1f) == "1");
+}
+
+TEST_CASE("top-p draws each id of the nucleus as often as it should be", "[nn][cpu]") {
+    Sampler s = sampler(0.8f, 0);
+    s.top_p = 0.8f;  // 2.0, 1.5 and 1.0 hold 0.85 of it, 2.0 and 1.5 but 0.71
+    REQUIRE(chi_squared(draws(s, kLogits), kLogits, 0.8, 1.0f) < kChiSquaredBar);
+}
+
+TEST_CASE("the penalty lowers logits of ids that were there, whatever their sign, and each once",
+          "[nn][cpu]") {
+    std::vector<float> logits = {2, -2, 1, 0, 4};
+    penalize_repetition(logits.data(), 5, {1, 0, 0, 1, 3, 99}, 2);
+    REQUIRE(logits == std::vector<float>{1, -4, 1, 0, 4});
+    penalize_repetition(logits.data(), 5, {0, 1, 2}, 1);
+    REQUIRE(logits == std::vector<float>{1, -4, 1, 0, 4});
+
+    Sampler s = sampler(0, 0);
+    s.repetition_penalty = 3;
+    REQUIRE(s.pick(kLogits.data(), 6, {}) == 2);
+    REQUIRE(s.pick(kLogits.data(), 6, {2}) == 4);     // 2.0 became 0.67
+    REQUIRE(s.pick(kLogits.data(), 6, {2, 4}) == 0);  // and 1.5 became 0.5
 }
