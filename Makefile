@@ -3,12 +3,14 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 SHELL := /bin/bash
+COMMA := ,
+SPACE := $() $()
 
 # ---- What can be set on the command line ----------------------------------------------------------------------------
 
-BUILD ?= cpu
 MARCH ?= native
 NVCC ?= nvcc
+CUDA_ARCH ?= native
 WARN ?= -Wall -Wextra -Werror
 ARGS ?=
 FUZZ_SECONDS ?= 30
@@ -23,6 +25,14 @@ endif
 
 # ---- The build: compiler flags, and the folder that holds what was made with them -----------------------------------
 
+# The cards of this machine as nvcc numbers them, "90" for compute capability 9.0; asked only where nvcc can build for them.
+HAS_NVCC := $(shell command -v $(NVCC))
+GPU_ARCHS := $(if $(HAS_NVCC),$(shell command -v nvidia-smi >/dev/null && \
+             nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | grep -oE '^[0-9]+\.[0-9]+$$' | tr -d . | sort -nu))
+DEFAULT_BUILD := $(if $(GPU_ARCHS),cuda,cpu)
+BUILD ?= $(DEFAULT_BUILD)
+
+OPTIMISE_cuda  := -O3
 OPTIMISE_cpu   := -O3
 OPTIMISE_host  := -O2 -g
 OPTIMISE_debug := -O0 -g -DGPT_DEBUG
@@ -32,25 +42,39 @@ OPTIMISE_asan  := $(SANITIZE) -fno-omit-frame-pointer -fsanitize=address,undefin
 OPTIMISE_tsan  := $(SANITIZE) -fsanitize=thread
 OPTIMISE_fuzz  := $(OPTIMISE_asan) -fsanitize=fuzzer-no-link
 OPTIMISE := $(OPTIMISE_$(BUILD))
+ifeq ($(OPTIMISE),)
+$(error BUILD=$(BUILD) is unknown: use cpu, cuda, host, debug, asan or tsan)
+endif
+
+# BUILD=cuda: nvcc compiles the kernels for the cards in CUDA_ARCH, the C++ compiler all the rest against NVIDIA's headers.
 ifeq ($(BUILD),cuda)
-$(error BUILD=cuda, kernels on a GPU, is not here yet: BUILD=host runs the same kernels on the CPU)
-else ifeq ($(OPTIMISE),)
-$(error BUILD=$(BUILD) is unknown: use cpu, host, debug, asan or tsan)
+ifeq ($(HAS_NVCC),)
+$(error BUILD=cuda needs nvcc, of NVIDIA's CUDA Toolkit, and $(NVCC) is not here (NVCC=/path/to/nvcc); BUILD=host runs the kernels on the CPU)
+endif
+ARCHS := $(if $(filter native,$(CUDA_ARCH)),$(GPU_ARCHS),$(shell printf '%s\n' $(CUDA_ARCH:sm_%=%) | sort -nu))
+ifeq ($(ARCHS),)
+$(error BUILD=cuda finds no GPU here (nvidia-smi) to compile for: say which, for example CUDA_ARCH=90 (80: A100, 86: RTX 30, 89: RTX 40, 90: H100, 120: RTX 50))
+endif
+CUDA_TOP := $(shell $(NVCC) --dryrun -x cu -c /dev/null 2>&1 | sed -n 's/^\#\$$ TOP=//p')
+CUDA_LIB := $(firstword $(wildcard $(addprefix $(CUDA_TOP)/,lib64 lib)))
+CUDA_LIBS := $(if $(CUDA_LIB),-L$(CUDA_LIB) -Wl$(COMMA)-rpath$(COMMA)$(realpath $(CUDA_LIB))) -lcublasLt -lcudart
 endif
 
 # These builds have the CUDA kernels too, compiled by g++ against common/cuda_on_host (its head explains). A CUDA
 # thread waits by a few instructions of assembly on x86-64 and by ucontext elsewhere; FIBERS=ucontext asks for it.
 FIBERS ?= auto
-WITH_CUDA := $(filter host debug asan tsan,$(BUILD))
-CUDA_FLAGS := $(if $(WITH_CUDA),-DGPT_WITH_GPU -DGPT_CUDA_ON_HOST $(if $(filter ucontext,$(FIBERS)),-DCUDA_ON_HOST_UCONTEXT))
+ON_HOST := $(filter host debug asan tsan,$(BUILD))
+WITH_CUDA := $(ON_HOST)$(filter cuda,$(BUILD))
+CUDA_FLAGS := $(if $(WITH_CUDA),-DGPT_WITH_GPU) \
+              $(if $(ON_HOST),-DGPT_CUDA_ON_HOST $(if $(filter ucontext,$(FIBERS)),-DCUDA_ON_HOST_UCONTEXT))
 
 # What the CUDA kernels store activations and weights in; cpu:: always stores float32.
-DEFAULT_PRECISION := fp32
+DEFAULT_PRECISION := $(if $(filter cuda,$(BUILD)),bf16,fp32)
 PRECISION ?= $(DEFAULT_PRECISION)
 ifeq ($(filter fp32 bf16,$(PRECISION)),)
 $(error PRECISION=$(PRECISION) is unknown: use fp32 or bf16)
 else ifeq ($(WITH_CUDA)$(PRECISION),bf16)
-$(error PRECISION=bf16 is how CUDA kernels store, and BUILD=$(BUILD) has none: use BUILD=host, debug, asan or tsan)
+$(error PRECISION=bf16 is how CUDA kernels store, and BUILD=$(BUILD) has none: use BUILD=cuda, host, debug, asan or tsan)
 endif
 PRECISION_FLAGS_bf16 := -DGPT_PRECISION_BF16
 CUDA_FLAGS += $(PRECISION_FLAGS_$(PRECISION))
@@ -58,12 +82,17 @@ CUDA_FLAGS += $(PRECISION_FLAGS_$(PRECISION))
 # x86 compilers call it -march, arm64 ones -mcpu.
 TARGET_CPU := $(if $(filter arm64 aarch64,$(shell uname -m)),-mcpu,-march)=$(MARCH)
 FLAGS = -std=c++17 $(WARN) $(OPTIMISE) $(CUDA_FLAGS) $(TARGET_CPU) -fno-math-errno -fno-trapping-math -pthread \
-        -Icommon -I. -isystem .deps/include $(CXXFLAGS)
-LINK = $(CXX) $(OPTIMISE) -pthread -o $@ $(filter %.o %.a,$^) $(LIBS) $(LDFLAGS)
-FLAGS_STAMP := $(CXX) $(FLAGS) $(LDFLAGS)
+        -Icommon -I. -isystem .deps/include $(addprefix -isystem ,$(wildcard $(CUDA_TOP)/include)) $(CXXFLAGS)
+# Machine code for each card, and the last one's intermediate code, which the driver of a newer card compiles when it loads.
+# -lineinfo lets compute-sanitizer and the profilers name lines; -Xptxas -v says what `make registers` gathers.
+NVCC_FLAGS = -std=c++17 -O3 -lineinfo -Xptxas -v -Werror all-warnings $(addprefix -Xcompiler ,$(WARN)) $(CUDA_FLAGS) \
+             -Icommon -I. $(if $(filter-out g++,$(CXX)),-ccbin $(lastword $(CXX))) $(CXXFLAGS) \
+             $(foreach a,$(ARCHS),-gencode arch=compute_$a$(COMMA)code=$(if $(filter $a,$(lastword $(ARCHS))),[sm_$a$(COMMA)compute_$a],sm_$a))
+LINK = $(CXX) $(OPTIMISE) -pthread -o $@ $(filter %.o %.a,$^) $(LIBS) $(CUDA_LIBS) $(LDFLAGS)
+FLAGS_STAMP := $(CXX) $(FLAGS) $(LDFLAGS) $(if $(filter cuda,$(BUILD)),$(NVCC) $(NVCC_FLAGS))
 
 # build/cpu, build/debug ...; what differs from the default is part of the name: build/cpu-x86-64-v3-clang++,
-# build/host-bf16
+# build/host-bf16, build/cuda-fp32
 OUT := build/$(BUILD)$(if $(filter-out native,$(MARCH)),-$(MARCH))$(if $(filter-out g++,$(notdir $(CXX))),-$(notdir $(CXX)))$(if $(filter ucontext,$(FIBERS)),-ucontext)$(if $(filter-out $(DEFAULT_PRECISION),$(PRECISION)),-$(PRECISION))
 
 Q := $(if $(V),,@)
@@ -74,11 +103,11 @@ obj = $(addprefix $(OUT)/,$(addsuffix .o,$(basename $1)))
 
 CUDA      := $(sort $(wildcard common/kernels/cuda/*.cu))
 LADDER    := $(sort $(wildcard tests/bench/ladder/*.cu))
-COMMON    := $(sort $(shell find common -name '*.cpp' $(if $(WITH_CUDA),,! -path 'common/cuda_on_host/*'))) $(if $(WITH_CUDA),$(CUDA))
+COMMON    := $(sort $(shell find common -name '*.cpp' $(if $(ON_HOST),,! -path 'common/cuda_on_host/*'))) $(if $(WITH_CUDA),$(CUDA))
 CHAPTERS  := $(sort $(wildcard chapters/[0-9][0-9]_*))
 TESTS     := $(sort $(shell find tests -mindepth 2 -name '*.cpp'))
 SUITES    := $(filter-out bench exercises fuzz support,$(sort $(foreach t,$(TESTS),$(word 2,$(subst /, ,$t)))))
-NO_SUITES := $(if $(WITH_CUDA),,cuda_on_host)
+NO_SUITES := $(if $(ON_HOST),,cuda_on_host)
 NO_BENCH  := $(if $(WITH_CUDA),,ladder)
 SCRIPTS   := $(sort $(shell find tests -name 'test_*.sh'))
 EXERCISES := $(sort $(wildcard chapters/*/exercises/[0-9]*_*.cpp))
@@ -106,7 +135,7 @@ endif
 $(OUT)/chapter$1: $(call obj,$2/main.cpp) $$(CHAPTER_LIBS) $(LIB)
 .PHONY: chapter$1 run-chapter$1
 chapter$1: $(OUT)/chapter$1
-	$(if $(filter build/cpu,$(OUT)),@ln -sfn cpu/chapter$1 build/chapter$1,@:)
+	$(if $(filter build/$(DEFAULT_BUILD),$(OUT)),@ln -sfn $(DEFAULT_BUILD)/chapter$1 build/chapter$1,@:)
 run-chapter$1: chapter$1
 	$(Q)$(OUT)/chapter$1 $$(ARGS)
 endef
@@ -150,7 +179,7 @@ all: chapters benches $(SUITE_PROGRAMS)
 
 ## test-unit: only the Catch2 tests
 test-unit: $(SUITE_PROGRAMS)
-	@for suite in $(filter $(NO_SUITES),$(SUITES)); do echo "  skip  $$suite: BUILD=$(BUILD) has no CUDA kernels, BUILD=host has"; done
+	@for suite in $(filter $(NO_SUITES),$(SUITES)); do echo "  skip  $$suite: BUILD=$(BUILD) emulates no CUDA, BUILD=host does"; done
 	$(Q)tests/run.sh $(BUILD) $(SUITE_PROGRAMS) -- $(ARGS)
 
 ## test-scripts: only the shell tests (command lines, data scripts, the checkers themselves)
@@ -190,7 +219,7 @@ gpu-check:
 	$(Q)tools/gpu-check $(STAGES) --parts '$(PARTS)' --minutes '$(MINUTES)'
 .PHONY: gpu-check
 
-## benches: only build them, as build/cpu/bench/NAME
+## benches: only build them, as build/BUILD/bench/NAME
 benches: $(BENCHES)
 
 ## numbers: regenerate every table, curve and sample that README and notes show
@@ -223,25 +252,26 @@ tidy/%: setup
 	$(call say,tidy,$*)
 	$(Q)clang-tidy --quiet $* -- $(FLAGS) 2>/dev/null
 
-## nvcc-check: compile the CUDA kernels with nvcc for sm_80 and sm_90, in fp32 and bf16, warnings as errors; needs no GPU
+## nvcc-check: BUILD=cuda as far as it goes without a GPU: kernels for sm_80 and sm_90, fp32, bf16 and debug; chapter00 links; registers
 NVCC_ARCHS ?= 80 90
-NVCC_FLAGS = -std=c++17 -O3 -Werror all-warnings -Xcompiler -Wall,-Wextra,-Werror -DGPT_WITH_GPU -Icommon -I.
-# $1 architecture, $2 precision, $3 its flag
-define nvcc_rules
-nvcc-check: $(patsubst %.cu,build/nvcc-sm_$1-$2/%.o,$(CUDA) $(LADDER))
-build/nvcc-sm_$1-$2/%.o: %.cu Makefile
-	$$(call say,nvcc,$$< sm_$1 $2)
-	@mkdir -p $$(@D)
-	$$(Q)$$(NVCC) $$(NVCC_FLAGS) $3 -arch=sm_$1 -MMD -MP -c $$< -o $$@
--include $(patsubst %.cu,build/nvcc-sm_$1-$2/%.d,$(CUDA) $(LADDER))
-endef
-ifeq ($(shell command -v $(NVCC)),)
+NVCC_CHECK = +$(Q)$(MAKE) BUILD=cuda CUDA_ARCH='$(NVCC_ARCHS)'
+ifeq ($(HAS_NVCC),)
 nvcc-check:
 	@echo 'skipped: $(NVCC) is not here (NVCC=/path/to/nvcc)'
 else
-$(foreach a,$(NVCC_ARCHS),$(eval $(call nvcc_rules,$a,fp32)))
-$(foreach a,$(NVCC_ARCHS),$(eval $(call nvcc_rules,$a,bf16,-DGPT_PRECISION_BF16)))
+nvcc-check: nvcc-objects
+	$(Q)NVCC='$(NVCC)' tools/registers --check
+## registers: write anew how many registers each kernel needs and what it spills: docs/gpu/registers.md
+registers: nvcc-objects
+	$(Q)NVCC='$(NVCC)' tools/registers
+nvcc-objects:
+	$(NVCC_CHECK) PRECISION=fp32 OUT=build/nvcc-fp32 kernels chapter00
+	$(NVCC_CHECK) PRECISION=bf16 OUT=build/nvcc-bf16 kernels
+	$(NVCC_CHECK) PRECISION=bf16 OUT=build/nvcc-debug CUDA_ARCH=$(lastword $(NVCC_ARCHS)) CXXFLAGS=-DGPT_DEBUG kernels
 endif
+
+## kernels: only compile the CUDA kernels, for BUILD
+kernels: $(call obj,$(CUDA) $(LADDER))
 
 ## notes-check: paths, symbols, quoted code and links in the notes are true
 notes-check:
@@ -259,8 +289,10 @@ clean:
 help:
 	@awk '/^##@/ { sub(/ -+$$/, ""); printf "\n%s\n", substr($$0, 5) } \
 	      /^## / { i = index($$0, ": "); printf "  make %-16s %s\n", substr($$0, 4, i - 4), substr($$0, i + 2) }' Makefile
-	@echo; echo 'Variables: BUILD=cpu|host|debug|asan|tsan, PRECISION=fp32|bf16, MARCH=$(MARCH), CXX=$(CXX), ARGS=..., V=1 shows the commands'
+	@echo; echo 'Variables: BUILD=cpu|cuda|host|debug|asan|tsan (default here: $(DEFAULT_BUILD)), PRECISION=fp32|bf16, MARCH=$(MARCH),'
+	@echo '           CUDA_ARCH=$(CUDA_ARCH), CXX=$(CXX), ARGS=..., V=1 shows the commands'
 	@echo "Found: $$($(CXX) --version 2>/dev/null | head -1 || true); chapters $(NUMBERS)"
+	@echo '       $(if $(HAS_NVCC),nvcc $(shell $(NVCC) --version | sed -n 's/.*release \([0-9.]*\).*/\1/p') ($(HAS_NVCC)),no nvcc: BUILD=cuda wants the CUDA Toolkit); $(if $(GPU_ARCHS),GPU of architecture $(GPU_ARCHS:%=sm_%),no GPU$(if $(HAS_NVCC),: BUILD=cuda wants CUDA_ARCH))'
 
 # ---- Rules ----------------------------------------------------------------------------------------------------------
 
@@ -272,12 +304,14 @@ setup:
 # sources (archives and programs are linked again, so that nothing of a deleted file stays in them).
 stamp = @mkdir -p $(@D); { $1; } >$@.new; cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 $(OUT)/flags: setup
-	$(call stamp,echo '$(FLAGS_STAMP)'; $(CXX) --version | head -1; grep -m1 -s ^flags /proc/cpuinfo)
+	$(call stamp,echo '$(FLAGS_STAMP)'; $(CXX) --version | head -1; $(if $(filter cuda,$(BUILD)),$(NVCC) --version | tail -1;) grep -m1 -s ^flags /proc/cpuinfo)
 $(OUT)/sources: setup
 	$(call stamp,echo '$(SOURCES)')
 
 # GCC fuses a * b + c by itself; clang needs to be told.
 $(OUT)/common/kernels/cpu/%.o: private FLAGS += -ffp-contract=fast
+# What the kernels are compiled for: a card without is refused in one line.
+$(OUT)/common/core/cuda_card.o: private FLAGS += $(if $(filter cuda,$(BUILD)),-DGPT_CUDA_ARCHS=$(subst $(SPACE),$(COMMA),$(ARCHS:%a=%)))
 # An exercise that is not solved yet may have unused variables.
 $(EXERCISE_PROGRAMS:%=%.o): private WARN += -Wno-unused -Wno-unused-parameter
 
@@ -286,11 +320,18 @@ $(OUT)/%.o: %.cpp $(OUT)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(FLAGS) -MMD -MP -c $< -o $@
 
-# What nvcc reads as CUDA, every C++ compiler reads as C++.
+# What nvcc reads as CUDA, every C++ compiler reads as C++. nvcc's notes about registers go into a file beside the object.
+ifeq ($(BUILD),cuda)
+$(OUT)/%.o: %.cu $(OUT)/flags
+	$(call say,nvcc,$< $(ARCHS:%=sm_%) $(PRECISION))
+	@mkdir -p $(@D)
+	$(Q)$(NVCC) $(NVCC_FLAGS) -MMD -MP -c $< -o $@ >$(@:.o=.ptxas) 2>&1 || { grep -v '^ptxas info' $(@:.o=.ptxas) >&2; exit 1; }
+else
 $(OUT)/%.o: %.cu $(OUT)/flags
 	$(call say,cu,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(FLAGS) -Wno-unknown-pragmas -MMD -MP -x c++ -c $< -o $@
+endif
 
 $(LIB): $(call obj,$(COMMON))
 %.a: $(OUT)/sources
@@ -316,5 +357,5 @@ $(NUMBERS:%=$(OUT)/chapter%) $(SUITE_PROGRAMS) $(EXERCISE_PROGRAMS) $(BENCHES) $
 .SECONDARY:
 .PHONY: all chapters data test test-unit test-scripts exercises-check fuzz fuzzers check bench bench-01 proof benches
 .PHONY: numbers numbers-check
-.PHONY: format format-check lint tidy notes-check nvcc-check deps clean help setup
+.PHONY: format format-check lint tidy notes-check nvcc-check nvcc-objects registers kernels deps clean help setup
 -include $(addsuffix .d,$(addprefix $(OUT)/,$(basename $(SOURCES))))

@@ -29,14 +29,15 @@ inline double training_bytes(const GptConfig& config, int64_t batch, int64_t acc
     return 4 * (4 * parameter_count(config) + N * (per_row + dropped) + ids);  // float32; two moments
 }
 
-// Stops with arithmetic when the machine has less. advice: what would need less.
+// Stops with arithmetic when the machine, or the GPU, has less. advice: what would need less.
 inline void check_training_memory(const GptConfig& config, int64_t batch, int64_t accumulate,
-                                  const std::string& advice) {
+                                  const std::string& advice, Device device = Device::kCpu) {
     const double gib = 1 << 30, needed = training_bytes(config, batch, accumulate) / gib;
-    const double present = memory_bytes() / gib;
+    const bool is_gpu = device == Device::kCuda;
+    const double present = (is_gpu ? double(device_memory(device).total) : memory_bytes()) / gib;
     if (needed > present)
-        user_error("this model and batch need %.3g GiB (%.4g bytes), the machine has %.3g GiB\n%s", needed,
-                   needed * gib, present, advice.c_str());
+        user_error("this model and batch need %.3g GiB (%.4g bytes), the %s has %.3g GiB\n%s", needed,
+                   needed * gib, is_gpu ? "GPU" : "machine", present, advice.c_str());
 }
 
 // Floating-point operations of one token in training, a multiplication and an addition counted as two: matrix products

@@ -99,12 +99,14 @@ void print_config(const Config& config, const Dataset& data, const Gpt& gpt, con
     std::fprintf(stderr, "this run: %lld steps, %.3g epochs, %.4g characters, %.3g passes over the text\n",
                  static_cast<long long>(config.max_steps), planned_epochs, planned_epochs * epoch_characters,
                  planned_epochs * epoch_passes);
-    const char* emulated = is_cuda_emulated() && chosen_device(config) == Device::kCuda
-                               ? " that emulate CUDA, for reading and checking, not for speed"
-                               : "";
-    std::fprintf(stderr, "model: %lld parameters; %d threads%s; run in %s\n\n",
-                 static_cast<long long>(gpt.params.numel()), config.threads, emulated,
-                 utf8::printable(folder).c_str());
+    std::string where = format("%d threads", config.threads);
+    if (chosen_device(config) == Device::kCuda)
+        where = is_cuda_emulated() ? where + " that emulate CUDA, for reading and checking, not for speed"
+                                   : "CUDA on " + device_description(Device::kCuda);
+    else if (config.device == "auto" && has_device(Device::kCuda) && !is_cuda_emulated())
+        where += " of the CPU: " + device_problem(Device::kCuda);
+    std::fprintf(stderr, "model: %lld parameters; %s; run in %s\n\n",
+                 static_cast<long long>(gpt.params.numel()), where.c_str(), utf8::printable(folder).c_str());
 }
 
 // What to type to go on with a run: its text is not in its checkpoint, whose bytes know no paths.
@@ -147,6 +149,7 @@ int train(Config config, const std::vector<std::string>& given_flags, const std:
     const int64_t all_epochs = config.epochs * steps_per_epoch;
     const int64_t planned = config.decay_steps ? config.decay_steps : all_epochs;
     if (config.max_steps == 0) config.max_steps = planned;
+    TrainingStep training_step(ctx, gpt, config.batch);
     const CosineSchedule schedule = {config.lr, config.min_lr, config.warmup, planned};
 
     if (is_resuming) {
@@ -197,15 +200,17 @@ int train(Config config, const std::vector<std::string>& given_flags, const std:
         ctx.step = step;
 
         gpt.params.zero_grad();
-        const float loss = forward_backward(ctx, gpt, batch, config.batch);
+        training_step.run(batch);
         const float lr = schedule.at(step);
-        const float grad_norm = std::isfinite(loss) ? optimizer.step(ctx, step, lr) : loss;
+        const float grad_norm = optimizer.step(ctx, step, lr);  // the step's one wait for a GPU
+        const float loss = training_step.loss();
         const auto stop_if_not_finite = [&](double value) {
             if (std::isfinite(value)) return;
             progress.clear();
             log.flush();
             stop_at_non_finite(ctx, gpt, batch, step, folder);
         };
+        stop_if_not_finite(double(loss));
         stop_if_not_finite(double(grad_norm));
         ctx.end_step();
 

@@ -6,26 +6,15 @@
 #include <vector>
 
 #include "chapters/00_char_gpt/gpt.h"
-#include "chapters/00_char_gpt/windows.h"
+#include "chapters/00_char_gpt/training_step.h"
 #include "nn/sampler.h"
 
 // Forward and backward of one batch, split into micro-batches of at most micro_batch windows. The gradients
 // of the batch's mean loss are added to the parameters'; returns that loss, mean nats per character.
 inline float forward_backward(Context& ctx, const Gpt& gpt, const Batch& batch, int64_t micro_batch) {
-    const int64_t T = gpt.config.T;
-    double loss = 0;
-    for (int64_t begin = 0; begin < batch.B; begin += micro_batch) {
-        const int64_t B = std::min(micro_batch, batch.B - begin);
-        const float share = float(B) / float(batch.B);
-        Tensor inputs = ctx.ids(&batch.inputs[size_t(begin * T)], {B, T});
-        Tensor targets = ctx.ids(&batch.targets[size_t(begin * T)], {B, T});
-        Tensor logits = gpt.forward(ctx, inputs);                                 // (B,T,V)
-        Tensor mean = cross_entropy_inplace(ctx, logits, targets, B * T, share);  // (1)
-        ctx.backward(mean);
-        loss += double(ctx.to_host(mean)) * double(share);
-        ctx.release_activations();
-    }
-    return float(loss);
+    TrainingStep step(ctx, gpt, micro_batch);
+    step.run(batch);
+    return step.loss();
 }
 
 // Mean loss over all non-overlapping windows of ids (DESIGN's held-out loss): no dropout, nothing recorded.

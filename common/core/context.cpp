@@ -13,10 +13,28 @@ bool switched_on(const char* variable) {
     const char* value = std::getenv(variable);
     return value && *value && std::strcmp(value, "0") != 0;
 }
+bool traces() {
+    static const bool trace = switched_on("GPT_TRACE");
+    return trace;
+}
+bool stops_at_nan() {
+    static const bool stop_at_nan = switched_on("GPT_NAN");
+    return stop_at_nan;
+}
 }  // namespace
 
 Context::Context(Device device) : device(device), arena(device) {
     CHECK(has_device(device), "[context] this build has no kernels for %s", device_name(device));
+    if (!device_problem(device).empty()) user_error("%s", device_problem(device).c_str());
+    stream = stream_create(device);
+    one_ = static_cast<float*>(device_alloc(device, sizeof *one_));
+    const float one = 1;
+    device_upload(device, one_, &one, sizeof one);
+}
+
+Context::~Context() {
+    device_free(device, one_, sizeof *one_);
+    stream_destroy(device, stream);
 }
 
 Tensor Context::make(const char* op, std::initializer_list<int64_t> shape, DType dtype) {
@@ -80,6 +98,18 @@ Tensor Context::ids(const int* host_ids, std::initializer_list<int64_t> shape) {
     return t;
 }
 
+Tensor Context::ids_later(const int* host_ids, std::initializer_list<int64_t> shape) {
+    Tensor t = make("ids", shape, DType::kInt32);
+    device_upload_later(device, t.memory, host_ids, t.bytes(), stream);
+    return t;
+}
+
+void Context::to_host_later(float* host, const Tensor& scalar) const {
+    CHECK_EQ(scalar.numel(), 1);
+    const float* on_device = scalar.ptr();
+    device_download_later(device, host, on_device, sizeof *host, stream);
+}
+
 float Context::to_host(const Tensor& scalar) const {
     CHECK_EQ(scalar.numel(), 1);
     const float* on_device = scalar.ptr();
@@ -92,15 +122,14 @@ void Context::backward(const Tensor& loss) {
     CHECK(is_recording, "[backward] nothing was recorded: NoGrad is in force");
     CHECK(loss.gradient, "[backward] the loss was made without a gradient");
     // The op that makes a loss knows its own derivative; 1 is all that is passed to it.
-    const GradientTarget dloss = grad(loss);
-    const float one = 1;
-    device_upload(device, static_cast<float*>(dloss.ptr), &one, sizeof one);
+    CHECK_EQ(loss.numel(), 1);
+    *loss.gradient = {one_, true, false};
     for (auto node = tape.rbegin(); node != tape.rend(); ++node) {
         Node& n = **node;
         if (!n.y.gradient || !n.y.gradient->is_written) continue;  // nothing that the loss depends on
         inspect(n.op, "backward", n.y.gradient->memory, n.y);
         n.backward(*this);
-        if (n.y.gradient->memory) {
+        if (n.y.gradient->memory && n.y.gradient->memory != one_) {
             arena.recycle(n.y.gradient->memory, n.y.bytes());
             n.y.gradient->memory = nullptr;
         }
@@ -119,9 +148,13 @@ void Context::end_step() {
     next_site = 0;
 }
 
+bool Context::inspects() const {
+    return traces() || stops_at_nan() || watch_non_finite;
+}
+
 void Context::inspect(const char* op, const char* pass, const void* memory, const Tensor& like) {
-    static const bool trace = switched_on("GPT_TRACE"), stop_at_nan = switched_on("GPT_NAN");
-    if (!(trace || stop_at_nan || watch_non_finite) || like.dtype != DType::kFloat32) return;
+    const bool trace = traces(), stop_at_nan = stops_at_nan();
+    if (!inspects() || like.dtype != DType::kFloat32) return;
     const int64_t n = like.numel();
     const float* x = static_cast<const float*>(memory);
     std::vector<float> copy;
@@ -150,6 +183,7 @@ void Context::inspect(const char* op, const char* pass, const void* memory, cons
 }
 
 void KernelCall::finish() {
+    device_wait(ctx_.device);  // a launch returns before its kernel has run
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
     // "h.0.attn.c_attn.weight" of every layer is one row: the layer's number is left out.
     std::string key = kernel_;

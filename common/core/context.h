@@ -41,7 +41,12 @@ struct Context {
     bool watch_non_finite = false;  // note the first op whose output or gradient is not finite
     std::string first_non_finite;
 
+    const uint64_t* recorded_step = nullptr;  // StepGraph's, while it records: where the device finds `step`
+
     explicit Context(Device device = Device::kCpu);
+    ~Context();
+    Context(const Context&) = delete;
+    Context& operator=(const Context&) = delete;
 
     // ---- for ops ----
     // An activation in the arena; it gets a gradient when the tape is recording.
@@ -66,13 +71,20 @@ struct Context {
     GradientTarget grad(const Tensor& x);
     // A parameter's gradient, which always adds; null where there is no such parameter.
     float* param_grad(const Tensor& parameter) const;
-    DropoutMask next_dropout(float p) { return {p, seed, uint64_t(step) << 16 | next_site++}; }
+    DropoutMask next_dropout(float p) {
+        if (recorded_step) return {p, seed, next_site++, recorded_step};
+        return {p, seed, uint64_t(step) << DropoutMask::kStepShift | next_site++};
+    }
 
     // ---- for chapters ----
     // Copies n ids from the host into the arena.
     Tensor ids(const int* host_ids, std::initializer_list<int64_t> shape);
-    // A float that a kernel left on the device.
+    // The same for ids that lie in a HostArray: the host does not wait.
+    Tensor ids_later(const int* host_ids, std::initializer_list<int64_t> shape);
+    // A float that a kernel left on the device; waits until it is there.
     float to_host(const Tensor& scalar) const;
+    // The same into a HostArray, without waiting: it is there when the host has next waited for the device.
+    void to_host_later(float* host, const Tensor& scalar) const;
     // Fills the gradients of everything the loss depends on. The tape is used up.
     void backward(const Tensor& loss);
     // Gives all activations back, after a micro-batch. Their handles are stale from here on (debug builds refuse them).
@@ -86,6 +98,8 @@ struct Context {
         next_flops_ = flops;
         next_detail_ = detail;
     }
+    // Whether anybody wants to look into tensors as they are made: GPT_TRACE, GPT_NAN, watch_non_finite.
+    bool inspects() const;
     void inspect(const char* op, const char* pass, const void* memory, const Tensor& like);
 
   private:
@@ -94,6 +108,7 @@ struct Context {
     // after release_activations, so that a stale handle still points to one.
     std::deque<Gradient> gradients_;
     size_t gradients_used_ = 0;
+    float* one_ = nullptr;  // on the device: the gradient of every loss with respect to itself
     double next_flops_ = 0;
     const char* next_detail_ = "";
 };
@@ -128,14 +143,22 @@ class ArenaScope {
 class KernelCall {
   public:
     KernelCall(Context& ctx, const char* kernel) : ctx_(ctx), kernel_(kernel) {
+#if defined(GPT_WITH_GPU)
+        cuda_dispatched_kernel() = kernel;
+#endif
         if (ctx.profile) start_ = std::chrono::steady_clock::now();
     }
     ~KernelCall() {
         if (ctx_.profile) finish();
+#if defined(GPT_WITH_GPU)
+        cuda_dispatched_kernel() = nullptr;
+#endif
     }
     KernelCall(const KernelCall&) = delete;
     KernelCall& operator=(const KernelCall&) = delete;
-    operator Stream() const { return ctx_.stream; }
+    operator Stream() const {
+        return ctx_.stream;
+    }
 
   private:
     void finish();

@@ -3,8 +3,10 @@
 #include "core/device.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 
 #include "core/check.h"
@@ -27,20 +29,20 @@ void* cpu_alloc(size_t bytes) {
 }
 
 #if defined(GPT_WITH_GPU)
+[[noreturn]] void device_memory_is_short(size_t asked) {
+    cudaGetLastError();  // it is reported here, not by the next call
+    const DeviceMemory memory = device_memory(Device::kCuda);
+    user_error(
+        "cannot get %.1f MiB of device memory: %.1f of %.1f MiB are free; a smaller --batch (a larger "
+        "--accumulate makes up for it), --context or --channels needs less",
+        double(asked) / kMiB, double(memory.free) / kMiB, double(memory.total) / kMiB);
+}
+
 void* cuda_alloc(size_t bytes) {
     if (bytes == 0) bytes = 1;
     void* memory = nullptr;
     const cudaError_t error = cudaMalloc(&memory, bytes);
-    if (error == cudaErrorMemoryAllocation) {
-        cudaGetLastError();  // it is reported here, not by the next call
-        size_t free_bytes = 0, total_bytes = 0;
-        cudaMemGetInfo(&free_bytes, &total_bytes);
-        user_error(
-            "cannot get %.1f MiB of device memory: %.1f of %.1f MiB are free; a smaller --batch, --context "
-            "or "
-            "--channels needs less",
-            double(bytes) / kMiB, double(free_bytes) / kMiB, double(total_bytes) / kMiB);
-    }
+    if (error == cudaErrorMemoryAllocation) device_memory_is_short(bytes);
     CUDA_CHECK(error);
     CUDA_CHECK(cudaMemset(memory, 0, bytes));
     return memory;
@@ -108,9 +110,153 @@ std::vector<float> floats_on_host(Device device, const float* memory, int64_t n)
     return copy;
 }
 
+Stream stream_create(Device device) {
+    Stream stream;
 #if defined(GPT_WITH_GPU)
+    if (device == Device::kCuda) CUDA_CHECK(cudaStreamCreate(&stream.handle));
+#endif
+    static_cast<void>(device);
+    return stream;
+}
+
+void stream_destroy(Device device, Stream stream) {
+#if defined(GPT_WITH_GPU)
+    if (device == Device::kCuda) cudaStreamDestroy(stream.handle);
+#endif
+    static_cast<void>(device), static_cast<void>(stream);
+}
+
+void* host_alloc(Device device, size_t bytes) {
+    void* memory = nullptr;
+#if defined(GPT_WITH_GPU)
+    if (device == Device::kCuda) {
+        CUDA_CHECK(cudaMallocHost(&memory, bytes));
+        return memory;
+    }
+#endif
+    static_cast<void>(device);
+    memory = std::malloc(bytes ? bytes : 1);
+    if (!memory) user_error("cannot get %.1f MiB of memory", double(bytes) / kMiB);
+    return memory;
+}
+
+void host_free(Device device, void* memory) {
+#if defined(GPT_WITH_GPU)
+    if (device == Device::kCuda) {
+        cudaFreeHost(memory);
+        return;
+    }
+#endif
+    static_cast<void>(device);
+    std::free(memory);
+}
+
+void device_upload_later(Device device, void* to, const void* host, size_t bytes, Stream stream) {
+#if defined(GPT_WITH_GPU)
+    if (device == Device::kCuda) {
+        CUDA_CHECK(cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, stream.handle));
+        return;
+    }
+#endif
+    static_cast<void>(device), static_cast<void>(stream);
+    std::memcpy(to, host, bytes);
+}
+
+void device_download_later(Device device, void* host, const void* from, size_t bytes, Stream stream) {
+#if defined(GPT_WITH_GPU)
+    if (device == Device::kCuda) {
+        CUDA_CHECK(cudaMemcpyAsync(host, from, bytes, cudaMemcpyDeviceToHost, stream.handle));
+        return;
+    }
+#endif
+    static_cast<void>(device), static_cast<void>(stream);
+    std::memcpy(host, from, bytes);
+}
+
+DeviceMemory device_memory(Device device) {
+#if defined(GPT_WITH_GPU)
+    if (device == Device::kCuda) {
+        DeviceMemory memory = {};
+        CUDA_CHECK(cudaMemGetInfo(&memory.free, &memory.total));
+        return memory;
+    }
+#endif
+    static_cast<void>(device);
+    const size_t page = size_t(sysconf(_SC_PAGESIZE));
+    return {size_t(sysconf(_SC_AVPHYS_PAGES)) * page, size_t(sysconf(_SC_PHYS_PAGES)) * page};
+}
+
+void device_wait(Device device) {
+#if defined(GPT_WITH_GPU)
+    if (device == Device::kCuda) CUDA_CHECK(cudaDeviceSynchronize());
+#endif
+    static_cast<void>(device);
+}
+
+#if defined(GPT_WITH_GPU)
+void* device_scratch(size_t bytes, Stream stream) {
+    void* memory = nullptr;
+    const cudaError_t error = cudaMallocAsync(&memory, bytes, stream.handle);
+    if (error == cudaErrorMemoryAllocation) device_memory_is_short(bytes);
+    CUDA_CHECK(error);
+    return memory;
+}
+
+void device_scratch_free(void* memory, Stream stream) {
+    CUDA_CHECK(cudaFreeAsync(memory, stream.handle));
+}
+
+// ---- errors of CUDA ---------------------------------------------------------------------------------------
+
+namespace {
+
+// Faults of a kernel: the device is lost, and whichever call comes next says so.
+bool is_fault(cudaError_t error) {
+    return error >= cudaErrorIllegalAddress && error <= cudaErrorLaunchFailure;
+}
+
+std::string kernel_name(const void* kernel) {
+    const char* name = nullptr;
+#if defined(GPT_CUDA_ON_HOST) || CUDART_VERSION >= 12030
+    cudaFuncGetName(&name, kernel);
+#endif
+    return name ? readable_name(name) : format("the kernel at %p", kernel);
+}
+
+}  // namespace
+
 void cuda_check_failed(const char* file, int line, const char* expression, cudaError_t error) {
-    fail(FailureKind::kBug, format("%s:%d: CUDA_CHECK(%s) failed: %s (%s)", file, line, expression,
-                                   cudaGetErrorString(error), cudaGetErrorName(error)));
+    if (error == cudaErrorMemoryAllocation) device_memory_is_short(0);
+    const char* const advice = is_fault(error) && !cuda_waits_after_launch()
+                                   ? "; a kernel before it failed: GPT_SYNC=1 names it"
+                                   : "";
+    fail(FailureKind::kBug, format("%s:%d: CUDA_CHECK(%s) failed: %s (%s)%s", file, line, expression,
+                                   cudaGetErrorString(error), cudaGetErrorName(error), advice));
+}
+
+void cuda_check_launch(const void* kernel, const char* file, int line) {
+    cudaError_t error = cudaGetLastError();
+    const bool has_waited = error == cudaSuccess && cuda_waits_after_launch();
+    if (has_waited) error = cudaDeviceSynchronize();
+    if (error == cudaSuccess) return;
+    const char* const dispatched = cuda_dispatched_kernel();
+    const char* const advice =
+        is_fault(error) && !has_waited ? "; a kernel before it failed: GPT_SYNC=1 names it" : "";
+    fail(FailureKind::kBug, format("[%s] %s, launched at %s:%d, failed: %s (%s)%s",
+                                   dispatched ? dispatched : "launch", kernel_name(kernel).c_str(), file,
+                                   line, cudaGetErrorString(error), cudaGetErrorName(error), advice));
+}
+
+bool& cuda_waits_after_launch() {
+    static bool waits = [] {
+        const char* value = std::getenv("GPT_SYNC");
+        return value && *value && std::strcmp(value, "0") != 0;
+    }();
+    return waits;
+}
+
+const char*& cuda_dispatched_kernel() {
+    static thread_local const char* kernel = nullptr;
+    return kernel;
 }
 #endif

@@ -4,6 +4,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #if defined(GPT_CUDA_ON_HOST)
@@ -46,6 +47,19 @@ struct Stream {
 #endif
 };
 
+// A queue of one's own, which the default stream waits for and which waits for it. On the CPU: nothing.
+Stream stream_create(Device device);
+void stream_destroy(Device device, Stream stream);
+
+// Why this device cannot be used on this machine, in one line; empty where it can. Asks the driver once.
+const std::string& device_problem(Device device);
+// "NVIDIA H100 80GB HBM3, bf16"; empty for the CPU.
+std::string device_description(Device device);
+
+// Memory of the host for copies that it does not wait for: HostArray's.
+void* host_alloc(Device device, size_t bytes);
+void host_free(Device device, void* memory);
+
 // Zeroed memory on the device, 64-byte aligned; never null. Prints what was asked for and stops when there is
 // none.
 void* device_alloc(Device device, size_t bytes);
@@ -62,13 +76,62 @@ inline void device_clear(Device device, void* memory, size_t bytes) {
 }
 std::vector<float> floats_on_host(Device device, const float* memory, int64_t n);  // a copy
 
+struct DeviceMemory {
+    size_t free, total;  // bytes
+};
+DeviceMemory device_memory(Device device);
+
+// Copies that the host does not wait for, in the order of the stream; `host` must be a HostArray's, and stay as it is until
+// then. On the CPU they are done at once.
+void device_upload_later(Device device, void* to, const void* host, size_t bytes, Stream stream);
+void device_download_later(Device device, void* host, const void* from, size_t bytes, Stream stream);
+
+// Host memory that a device can copy from and to by itself ("pinned": it never moves). Grows, and forgets what was in it then.
+template <class T>
+class HostArray {
+  public:
+    explicit HostArray(Device device) : device_(device) {}
+    ~HostArray() { host_free(device_, data_); }
+    HostArray(const HostArray&) = delete;
+    HostArray& operator=(const HostArray&) = delete;
+
+    // Whether it had to move: what was recorded with its old place is no longer true.
+    bool reserve(size_t n) {
+        if (n <= size_) return false;
+        host_free(device_, data_);
+        data_ = static_cast<T*>(host_alloc(device_, n * sizeof(T)));
+        size_ = n;
+        return true;
+    }
+    T* get() { return data_; }
+    T& operator[](size_t i) { return data_[i]; }
+
+  private:
+    Device device_;
+    T* data_ = nullptr;
+    size_t size_ = 0;
+};
+
+// Returns when the device has done all that it was given. The CPU always has.
+void device_wait(Device device);
+
 #if defined(GPT_WITH_GPU)
+// Memory for the time of one call, not cleared: taken and given back in the stream's order, so that the host waits for
+// neither.
+void* device_scratch(size_t bytes, Stream stream);
+void device_scratch_free(void* memory, Stream stream);
+
 // CUDA_CHECK(cudaMalloc(&p, n)): stops with expression, line and CUDA's own words when a call of the runtime
-// fails.
+// fails. A kernel fails later than its launch, so that the call which says so is often another one.
 [[noreturn]] void cuda_check_failed(const char* file, int line, const char* expression, cudaError_t error);
 #define CUDA_CHECK(expression)                                                                           \
     do {                                                                                                 \
         const cudaError_t cuda_error = (expression);                                                     \
         if (cuda_error != cudaSuccess) ::cuda_check_failed(__FILE__, __LINE__, #expression, cuda_error); \
     } while (0)
+
+// GPT_SYNC=1: every launch waits for its kernel, so that one that fails is named. Slow.
+bool& cuda_waits_after_launch();
+// The DISPATCH under way, for that message; nullptr for none.
+const char*& cuda_dispatched_kernel();
 #endif

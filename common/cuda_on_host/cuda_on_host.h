@@ -24,6 +24,7 @@
 #include "cuda_on_host/cuda_machine.h"
 #include "cuda_on_host/cuda_runtime_on_host.h"
 #include "cuda_on_host/mma_on_host.h"
+#include "cuda_on_host/readable_name.h"
 #include "cuda_on_host/wmma_on_host.h"
 
 // ---- the language -----------------------------------------------------------------------------------------

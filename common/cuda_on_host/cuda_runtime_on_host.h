@@ -3,10 +3,12 @@
 // kernel or a copy that gets a pointer of the wrong kind is stopped with a message, where a GPU would crash
 // or read garbage.
 // Not here: concurrency. A launch returns when the kernel has run, so streams are always finished and errors
-// come at once.
+// come at once (but for those that a test asks for: Imitation).
 // Source for names and meanings: CUDA Runtime API reference.
 #pragma once
 #include <cstddef>
+#include <functional>
+#include <string>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -15,7 +17,19 @@
 
 // ---- errors -----------------------------------------------------------------------------------------------
 
-enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorMemoryAllocation = 2 };
+enum cudaError_t {
+    cudaSuccess = 0,
+    cudaErrorInvalidValue = 1,
+    cudaErrorMemoryAllocation = 2,
+    cudaErrorInsufficientDriver = 35,
+    cudaErrorNoDevice = 100,
+    cudaErrorNoKernelImageForDevice = 209,
+    cudaErrorIllegalAddress = 700,
+    cudaErrorLaunchFailure = 719,
+    cudaErrorStreamCaptureUnsupported = 900,
+    cudaErrorStreamCaptureInvalidated = 901,
+    cudaErrorStreamCaptureImplicit = 906,
+};
 const char* cudaGetErrorName(cudaError_t error);
 const char* cudaGetErrorString(cudaError_t error);
 // Of the last call that failed; the first of the two also forgets it.
@@ -35,6 +49,23 @@ cudaError_t cudaSetDevice(int device);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes);
 cudaError_t cudaDeviceSynchronize();
+// 13000 is CUDA 13.0; a driver's is 0 where there is none.
+cudaError_t cudaDriverGetVersion(int* version);
+cudaError_t cudaRuntimeGetVersion(int* version);
+
+namespace cuda_on_host {
+// The machine that is imitated. Tests take something away from it, to see what a program says then. For a whole program:
+// CUDA_ON_HOST_GPU="cards=0", "driver=0", "driver=12020", "arch=75", "memory_mib=10", "fails=gelu_forward_kernel".
+struct Imitation {
+    int cards = 1;
+    int driver = 13000;
+    int major = 8, minor = 0;  // compute capability: bf16, warp reductions
+    size_t memory = 0;         // largest sum of cudaMalloc in bytes; 0: what the host has
+    std::string fails;         // this kernel touches an illegal address; as on a GPU, a later call notices
+};
+Imitation& imitation();
+void forget_fault();  // of `fails`; on a GPU only a new process does
+}  // namespace cuda_on_host
 
 // ---- memory -----------------------------------------------------------------------------------------------
 
@@ -47,7 +78,7 @@ enum cudaMemcpyKind {
 };
 
 struct CudaStream;
-using cudaStream_t = CudaStream*;  // always nullptr or a token: nothing is ever queued
+using cudaStream_t = CudaStream*;  // nothing is ever queued; a stream's work may be recorded (graphs, below)
 
 // 256-byte aligned and full of NaN. AddressSanitizer fences it on both sides, and stops host code that reads
 // it.
@@ -58,6 +89,12 @@ cudaError_t cudaMalloc(T** memory, size_t bytes) {
 }
 cudaError_t cudaFree(void* memory);
 cudaError_t cudaMallocAsync(void** memory, size_t bytes, cudaStream_t stream);
+// The pool that cudaMallocAsync takes from keeps up to `threshold` bytes when the program waits. Here there is none.
+struct CudaMemPool;
+using cudaMemPool_t = CudaMemPool*;
+enum cudaMemPoolAttr { cudaMemPoolAttrReleaseThreshold = 4 };
+cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int device);
+cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t pool, cudaMemPoolAttr attribute, void* value);
 template <class T>
 cudaError_t cudaMallocAsync(T** memory, size_t bytes, cudaStream_t stream) {
     return cudaMallocAsync(reinterpret_cast<void**>(memory), bytes, stream);
@@ -93,7 +130,28 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream = nullptr);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
 cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t start, cudaEvent_t end);
 
+// ---- graphs: what a stream is given between Begin and End is kept instead of run, to be run as often as wanted --
+
+// As on a GPU: arguments are kept as they were, so what changes from run to run must lie in memory; whatever waits for the
+// device, allocates or uses another stream meanwhile is refused, and spoils the recording.
+struct CudaGraph;
+using cudaGraph_t = CudaGraph*;
+using cudaGraphExec_t = CudaGraph*;
+enum cudaStreamCaptureMode { cudaStreamCaptureModeGlobal = 0, cudaStreamCaptureModeThreadLocal = 1 };
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
+                                 unsigned long long flags = 0);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+
 // ---- launching --------------------------------------------------------------------------------------------
+
+cudaError_t cudaFuncGetName(const char** name, const void* kernel);
+
+// Of core/device.h, after every launch.
+void cuda_check_launch(const void* kernel, const char* file, int line);
 
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 template <class Kernel>
@@ -113,6 +171,12 @@ class DeviceMemoryAccess {
 };
 
 bool is_device_memory(const void* memory);
+void notice_launch(const void* kernel);  // Imitation::fails
+
+// Whether work for this stream is to be recorded, not run.
+bool is_recording(cudaStream_t stream);
+void record(cudaStream_t stream, std::function<void()> work);
+void forget_recording();  // that a failure has left behind
 void check_pointer_argument(const Grid& grid, int number, const void* pointer);
 
 template <class T>
@@ -123,12 +187,11 @@ void check_argument(const Grid& grid, int number, const T& argument) {
 
 // The stream of a launch, and the line that launches.
 struct LaunchSite {
+    cudaStream_t stream;
     Where where;
     template <class S>
     LaunchSite(const S& stream, const char* file = __builtin_FILE(), unsigned line = __builtin_LINE())
-        : where{file, line} {
-        [[maybe_unused]] const cudaStream_t cuda_stream = stream;  // no stream: a compile error, as with nvcc
-    }
+        : stream(stream), where{file, line} {}
 };
 
 // A kernel with its arguments.
@@ -160,6 +223,15 @@ void launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, cu
             A... args) {
     static_assert(sizeof...(P) == sizeof...(A), "launch: as many arguments as the kernel has parameters");
     const cuda_on_host::Call<P...> call{kernel, std::tuple<P...>(args...)};
-    call.run({grid, block, shared_bytes, reinterpret_cast<const void*>(kernel), site.where, nullptr, nullptr},
-             std::index_sequence_for<P...>{});
+    const void* const address = reinterpret_cast<const void*>(kernel);
+    const auto run = [=] {
+        call.run({grid, block, shared_bytes, address, site.where, nullptr, nullptr},
+                 std::index_sequence_for<P...>{});
+        cuda_on_host::notice_launch(address);
+    };
+    if (cuda_on_host::is_recording(site.stream))
+        cuda_on_host::record(site.stream, run);
+    else
+        run();
+    cuda_check_launch(address, site.where.file, int(site.where.line));
 }

@@ -2,15 +2,17 @@
 // functions that this project writes instead of syntax that only nvcc reads. cuda_on_host.h is the same for
 // every other compiler.
 #pragma once
-#include <cooperative_groups.h>
-#include <cooperative_groups/reduce.h>
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
 
-// Of core/device.h, which includes this file.
-[[noreturn]] void cuda_check_failed(const char* file, int line, const char* expression, cudaError_t error);
+#include "cuda_on_host/readable_name.h"
+
+// Of core/device.h, which includes this file: after every launch.
+void cuda_check_launch(const void* kernel, const char* file, int line);
 
 #if defined(__CUDACC__)
+#include <cooperative_groups.h>
+#include <cooperative_groups/reduce.h>
 #include <mma.h>
 
 // The stream of a launch, and the line that launches.
@@ -28,13 +30,7 @@ template <class... P, class... A>
 void launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, LaunchSite site, A... args) {
     static_assert(sizeof...(P) == sizeof...(A), "launch: as many arguments as the kernel has parameters");
     kernel<<<grid, block, shared_bytes, site.stream>>>(args...);
-    const cudaError_t error = cudaGetLastError();
-    if (error == cudaSuccess) return;
-    const char* name = "a kernel";
-#if CUDART_VERSION >= 12030
-    cudaFuncGetName(&name, reinterpret_cast<const void*>(kernel));
-#endif
-    cuda_check_failed(site.file, site.line, name, error);
+    cuda_check_launch(reinterpret_cast<const void*>(kernel), site.file, site.line);
 }
 
 // The block's dynamic shared memory, 16-byte aligned. An extern array of another type in each kernel would be

@@ -1,19 +1,18 @@
 // program_symbols.cpp - reads the symbol table of /proc/self/exe once; see program_symbols.h.
 #include "cuda_on_host/program_symbols.h"
 
-#include <cxxabi.h>
 #include <elf.h>
 #include <link.h>
 
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
 #include <set>
 
 #include "core/check.h"
+#include "cuda_on_host/readable_name.h"
 
 namespace cuda_on_host {
 namespace {
@@ -74,19 +73,6 @@ Loaded loaded_program() {
     return loaded;
 }
 
-// "void (anonymous namespace)::kernel<float>(float*, int)" -> "kernel<float>"
-std::string readable(const std::string& mangled) {
-    int status = 0;
-    char* demangled = abi::__cxa_demangle(mangled.c_str(), nullptr, nullptr, &status);
-    std::string name = status == 0 ? demangled : mangled;
-    std::free(demangled);
-    const std::string anonymous = "(anonymous namespace)::";
-    for (size_t at; (at = name.find(anonymous)) != std::string::npos;) name.erase(at, anonymous.size());
-    name = name.substr(0, name.find('('));
-    if (name.rfind("void ", 0) == 0) name.erase(0, 5);  // templates say what they return
-    return name;
-}
-
 // The thread_local variables of functions whose contents no constructor sets.
 std::vector<Symbol> find_static_shared() {
     std::set<std::string> names;
@@ -107,7 +93,7 @@ std::vector<Symbol> find_static_shared() {
 std::string function_name(const void* address) {
     const uint64_t wanted = reinterpret_cast<uintptr_t>(address) - loaded_program().base;
     for (const Symbol& symbol : symbols())
-        if (symbol.type == STT_FUNC && symbol.value == wanted) return readable(symbol.name);
+        if (symbol.type == STT_FUNC && symbol.value == wanted) return readable_name(symbol.name);
     return format("the kernel at %p", address);
 }
 

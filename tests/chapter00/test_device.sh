@@ -6,8 +6,20 @@
 source "$(dirname "$0")/support.sh"
 
 if ! "$program" tape --preset tiny --data text.txt --device cuda >/dev/null 2>err; then
-    check 'a build without CUDA says so' grep -q 'no CUDA kernels' err
-    skip 'training with --device cuda' 'this build has no CUDA kernels; BUILD=host has'
+    if grep -q 'no CUDA kernels' err; then
+        ok 'a build without CUDA says so'
+        skip 'training with --device cuda' 'this build has no CUDA kernels; BUILD=host has'
+    else  # BUILD=cuda
+        refused 'a machine without a GPU: one line' 1 'error: --device cuda: there is no NVIDIA' -- \
+            train "${tiny[@]}" --device cuda --max-steps 1 --out none
+        check 'it is one line' [ "$(wc -l <err)" = 1 ]
+        run train "${tiny[@]}" --device cpu --max-steps 1 --out cpu
+        check '--device cpu trains' [ "$status" = 0 ]
+        run train "${tiny[@]}" --max-steps 1 --out auto
+        check '--device auto trains on the CPU' [ "$status" = 0 ]
+        check 'and says why' grep -q 'threads of the CPU: there is no NVIDIA' err
+        skip 'training with --device cuda' 'there is no GPU here; BUILD=host needs none'
+    fi
     finish
     exit
 fi
@@ -42,5 +54,25 @@ check 'tape works on the device' grep -q 'cross_entropy_inplace' out
 if "$program" train --help | grep -q 'emulated'; then
     run train --data text.txt --device cuda --max-steps 1 --threads 1 --out default
     check 'emulated CUDA: the default preset is tiny' grep -q '^  channels       32' err
+
+    # Machines that are imitated: what cannot be used is refused in one line, before anything is written.
+    no_gpu() {  # NAME SETTING PATTERN...
+        CUDA_ON_HOST_GPU=$2 refused "$1" 1 "${@:3}" -- train "${tiny[@]}" --device cuda --max-steps 1 --out none
+        [ "$2" = memory_mib=1 ] || check "$1: one line" [ "$(wc -l <err)" = 1 ]
+    }
+    no_gpu 'no GPU' cards=0 'error: --device cuda: there is no NVIDIA GPU' '--device cpu'
+    no_gpu 'no driver' driver=0 'there is no NVIDIA driver'
+    no_gpu 'an old driver' driver=12020 'the NVIDIA driver knows CUDA 12.2 and this program was built with 13.0'
+    no_gpu 'too little device memory' memory_mib=1 'need' 'the GPU has 0.000977 GiB' '--batch'
+    export CUDA_ON_HOST_GPU='memory_mib=20'
+    run sample --checkpoint cuda --tokens 2 --device cuda
+    unset CUDA_ON_HOST_GPU
+    conclude 'device memory that is used up' "$(problem 1 'of device memory: ' 'of 20.0 MiB are free; a smaller --batch')"
+    export CUDA_ON_HOST_GPU=fails=layernorm_forward_kernel
+    run sample --checkpoint cuda --tokens 2 --device cuda
+    conclude 'a kernel that fails: how to learn its name' "$(problem 1 'an illegal memory access' 'GPT_SYNC=1 names it')"
+    GPT_SYNC=1 run sample --checkpoint cuda --tokens 2 --device cuda
+    conclude 'GPT_SYNC=1 names it' "$(problem 1 'layernorm_forward_kernel, launched at common/kernels/cuda/')"
+    unset CUDA_ON_HOST_GPU
 fi
 finish

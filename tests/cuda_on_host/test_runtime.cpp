@@ -90,6 +90,72 @@ TEST_CASE("streams and events exist, and time goes on", "[cuda]") {
     CUDA_CHECK(cudaStreamDestroy(stream));
 }
 
+namespace {
+
+__global__ void add_one_kernel(int* x, const int* amount) {
+    x[threadIdx.x] += *amount;
+}
+
+}  // namespace
+
+TEST_CASE("a graph runs what was recorded as often as it is launched, with what memory holds then",
+          "[cuda]") {
+    cudaStream_t stream = nullptr;
+    CUDA_CHECK(cudaStreamCreate(&stream));
+    const DeviceArray<int> x({10, 20, 0}), amount(1, 0);
+    int on_host = 1;
+    cudaGraph_t graph = nullptr;
+    cudaGraphExec_t executable = nullptr;
+    CUDA_CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+    CUDA_CHECK(cudaMemcpyAsync(amount.get(), &on_host, sizeof on_host, cudaMemcpyHostToDevice, stream));
+    int* scratch = nullptr;
+    CUDA_CHECK(cudaMallocAsync(&scratch, 8, stream));
+    CUDA_CHECK(cudaMemsetAsync(scratch, 0, 8, stream));
+    launch(add_one_kernel, 1, 2, 0, stream, x.get(), amount.get());
+    launch(add_one_kernel, 1, 2, 0, stream, scratch, amount.get());
+    CUDA_CHECK(cudaMemcpyAsync(x.get() + 1, scratch, sizeof(int), cudaMemcpyDeviceToDevice, stream));
+    CUDA_CHECK(cudaFreeAsync(scratch, stream));
+    CUDA_CHECK(cudaStreamEndCapture(stream, &graph));
+    REQUIRE(x.host() == std::vector<int>{10, 20, 0});  // recorded, not run
+    CUDA_CHECK(cudaGraphInstantiate(&executable, graph, 0));
+    CUDA_CHECK(cudaGraphDestroy(graph));
+    CUDA_CHECK(cudaGraphLaunch(executable, stream));
+    REQUIRE(x.host() == std::vector<int>{11, 1, 0});
+    on_host = 5;
+    CUDA_CHECK(cudaGraphLaunch(executable, stream));
+    REQUIRE(x.host() == std::vector<int>{16, 5, 0});
+    CUDA_CHECK(cudaGraphExecDestroy(executable));
+    CUDA_CHECK(cudaStreamDestroy(stream));
+}
+
+TEST_CASE("what waits, allocates or uses another stream spoils a recording, as on a GPU", "[cuda]") {
+    cudaStream_t stream = nullptr;
+    CUDA_CHECK(cudaStreamCreate(&stream));
+    const DeviceArray<int> x({1, 2, 3});
+    const auto spoils = [&](auto call) {
+        cudaGraph_t graph = nullptr;
+        CUDA_CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+        const bool is_refused = call() != cudaSuccess;
+        const bool is_spoilt = cudaStreamEndCapture(stream, &graph) == cudaErrorStreamCaptureInvalidated;
+        cudaGetLastError();
+        if (graph) cudaGraphDestroy(graph);
+        return is_refused && is_spoilt;
+    };
+    int host[2];
+    void* memory = nullptr;
+    REQUIRE(spoils([&] { return cudaStreamSynchronize(stream); }));
+    REQUIRE(spoils([&] { return cudaDeviceSynchronize(); }));
+    REQUIRE(spoils([&] { return cudaMalloc(&memory, 8); }));
+    REQUIRE(spoils([&] { return cudaMemcpy(host, x.get(), 8, cudaMemcpyDeviceToHost); }));
+    REQUIRE(spoils([&] { return cudaMemset(x.get(), 0, 8); }));
+    REQUIRE(spoils([&] { return cudaMemcpyAsync(host, x.get(), 8, cudaMemcpyDeviceToHost, nullptr); }));
+    REQUIRE_FALSE(spoils([&] { return cudaMemsetAsync(x.get(), 0, 8, stream); }));
+    REQUIRE(x.host() == std::vector<int>{1, 2, 3});
+    REQUIRE(cudaStreamBeginCapture(nullptr, cudaStreamCaptureModeThreadLocal) != cudaSuccess);
+    cudaGetLastError();
+    CUDA_CHECK(cudaStreamDestroy(stream));
+}
+
 TEST_CASE("core/device.h moves memory on both devices", "[cuda]") {
     const Device device = GENERATE(Device::kCpu, Device::kCuda);
     auto* memory = static_cast<float*>(device_alloc(device, 5 * sizeof(float)));

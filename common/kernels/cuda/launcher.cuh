@@ -20,22 +20,20 @@ inline cudaStream_t cuda_stream(Stream s) {
     return s.handle;
 }
 
-// Device memory for the time of one call, not cleared. Allocation and release are queued like kernels, so
-// that the host waits for neither.
+// Device memory for the time of one call, not cleared: device_scratch, for a scope.
 template <class T>
 class Scratch {
   public:
-    Scratch(int64_t count, Stream s) : stream_(cuda_stream(s)) {
-        CUDA_CHECK(cudaMallocAsync(&memory_, size_t(count) * sizeof(T), stream_));
-    }
-    ~Scratch() { CUDA_CHECK(cudaFreeAsync(memory_, stream_)); }
+    Scratch(int64_t count, Stream s)
+        : memory_(static_cast<T*>(device_scratch(size_t(count) * sizeof(T), s))), stream_(s) {}
+    ~Scratch() { device_scratch_free(memory_, stream_); }
     Scratch(const Scratch&) = delete;
     Scratch& operator=(const Scratch&) = delete;
-    T* get() const { return static_cast<T*>(memory_); }
+    T* get() const { return memory_; }
 
   private:
-    void* memory_ = nullptr;
-    cudaStream_t stream_;
+    T* memory_;
+    Stream stream_;
 };
 
 // DCHECK for device code. A GPU cannot call the failure handler: there the kernel prints the message and

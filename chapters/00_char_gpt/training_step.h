@@ -1,0 +1,73 @@
+// training_step.h - forward and backward of a batch, such that a GPU is never kept waiting within a step: the host copies ids and
+// losses through memory that the device reads and writes by itself, and asks for the loss when all has been queued. On a GPU
+// the step is recorded the second time and is one launch from then on (core/step_graph.h).
+// Not here: the optimiser's step, whose learning rate is another each time.
+#pragma once
+#include <algorithm>
+
+#include "chapters/00_char_gpt/gpt.h"
+#include "chapters/00_char_gpt/windows.h"
+#include "core/step_graph.h"
+
+class TrainingStep {
+  public:
+    // Batches are split into micro-batches of at most micro_batch windows.
+    TrainingStep(Context& ctx, const Gpt& gpt, int64_t micro_batch)
+        : ctx_(ctx),
+          gpt_(gpt),
+          micro_batch_(micro_batch),
+          graph_(ctx),
+          inputs_(ctx.device),
+          targets_(ctx.device),
+          losses_(ctx.device) {}
+
+    // Adds the gradients of the batch's mean loss to the parameters'. Returns before a GPU has computed them. After a call,
+    // the host must have waited for the device (loss(), AdamW::step) before the next.
+    void run(const Batch& batch) {
+        const size_t ids = batch.inputs.size();
+        B_ = batch.B;
+        const bool moved[] = {inputs_.reserve(ids), targets_.reserve(ids),
+                              losses_.reserve(size_t(micro_batches()))};
+        if (moved[0] || moved[1] || moved[2]) graph_.forget();
+        std::copy(batch.inputs.begin(), batch.inputs.end(), inputs_.get());
+        std::copy(batch.targets.begin(), batch.targets.end(), targets_.get());
+        graph_.run(B_, [&] { queue(); });
+    }
+
+    // Of the last batch: mean nats per token. Waits until it is there.
+    float loss() {
+        device_wait(ctx_.device);
+        double loss = 0;
+        for (int64_t i = 0; i < micro_batches(); i++) loss += double(losses_[size_t(i)]) * double(share(i));
+        return float(loss);
+    }
+
+    int64_t replays() const { return graph_.replays(); }
+
+  private:
+    int64_t micro_batches() const { return (B_ + micro_batch_ - 1) / micro_batch_; }
+    int64_t windows_of(int64_t i) const { return std::min(micro_batch_, B_ - i * micro_batch_); }
+    float share(int64_t i) const { return float(windows_of(i)) / float(B_); }
+
+    void queue() {
+        const int64_t T = gpt_.config.T;
+        for (int64_t i = 0; i < micro_batches(); i++) {
+            const int64_t begin = i * micro_batch_ * T, B = windows_of(i);
+            Tensor inputs = ctx_.ids_later(inputs_.get() + begin, {B, T});
+            Tensor targets = ctx_.ids_later(targets_.get() + begin, {B, T});
+            Tensor logits = gpt_.forward(ctx_, inputs);                                   // (B,T,V)
+            Tensor mean = cross_entropy_inplace(ctx_, logits, targets, B * T, share(i));  // (1)
+            ctx_.backward(mean);
+            ctx_.to_host_later(&losses_[size_t(i)], mean);
+            ctx_.release_activations();
+        }
+    }
+
+    Context& ctx_;
+    const Gpt& gpt_;
+    const int64_t micro_batch_;
+    StepGraph graph_;
+    HostArray<int> inputs_, targets_;  // (B,T) of the last batch
+    HostArray<float> losses_;          // of its micro-batches
+    int64_t B_ = 0;
+};
