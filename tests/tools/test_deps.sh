@@ -52,6 +52,37 @@ expect 'a user who says DEPS=install gets it' 0 'installed:' DEPS=install
 rm "$sandbox/bin/apt-get"
 expect 'an unknown system is told what to look for' 1 'to install: a C++17 compiler' DEPS=install
 
+# ---- --into: the header libraries into a folder, from packages that we make up out of this machine's own headers ----
+cat >"$sandbox/bin/apt-get" <<END
+#!/bin/bash
+while [ "\$1" != download ] && [ \$# -gt 0 ]; do shift; done
+shift
+for package; do : >"\$package.deb"; done
+END
+cat >"$sandbox/bin/dpkg-deb" <<END
+#!/bin/bash
+mkdir -p "\$3/usr/include"
+case \$2 in
+    *libcli11-dev*) cp -r /usr/include/CLI "\$3/usr/include/" ;;
+    *nlohmann*) cp -r /usr/include/nlohmann "\$3/usr/include/" ;;
+    *catch2*) cp -r /usr/include/catch2 "\$3/usr/include/"; mkdir -p "\$3/usr/lib/any"; : >"\$3/usr/lib/any/libCatch2.a" ;;
+esac
+END
+chmod +x "$sandbox/bin/apt-get" "$sandbox/bin/dpkg-deb"
+if [ -d /usr/include/CLI ] && [ -d /usr/include/nlohmann ] && [ -d /usr/include/catch2 ]; then
+    PATH="$sandbox/bin:$PATH" bash tools/deps --into "$sandbox/tree" >/dev/null 2>&1 || { echo "FAILED: --into"; failures=1; }
+    [ -e "$sandbox/tree/lib/libCatch2.a" ] || { echo "FAILED: --into leaves out Catch2's archive"; failures=1; }
+    # What the sources include of packages comes from the folder; of the system they need the compiler's and the kernel's own.
+    grep -q -e "-isystem .deps/include" Makefile || { echo "FAILED: the Makefile does not look into .deps"; failures=1; }
+    for file in common/io/cli.cpp tests/support/main.cpp $(grep -ls '<nlohmann' common/*/*.cpp chapters/*/*.cpp tests/*/*.cpp); do
+        foreign=$("${CXX:-g++}" -std=c++17 -M -Icommon -I. -isystem "$sandbox/tree/include" "$file" | tr -s ' \\\\' '\n' |
+            grep -E '/(CLI|nlohmann|catch2)/' | grep -v "^$sandbox/tree/" | head -1)
+        [ -z "$foreign" ] || { echo "FAILED: $file takes $foreign, not the folder's"; failures=1; }
+    done
+else
+    echo "skipped: tools/deps --into: the headers are not under /usr/include here"
+fi
+
 # The machine that runs this test has everything, so there is nothing to say and nothing to wait for.
 output=$(DEPS=no tools/deps --quiet 2>&1)
 [ "$?$output" = 0 ] || { echo "FAILED: --quiet on a complete machine: $output"; failures=1; }
