@@ -5,16 +5,18 @@
 // Heads wider than 32 do not fit into one thread's registers: kLanes neighbouring threads then share a row,
 // each with kDims = 32 of its channels, and add up their dot products by shuffles.
 //
-// Not here: tensor cores; the linear layers around it (gemm.cu); a cache of keys and values for sampling.
+// Not here: tensor cores (attention_mma.cu), and the choice between the two (attention_forms.cu); the linear layers
+// around it (gemm.cu); a cache of keys and values for sampling.
 //
 // Source: Dao et al. 2022, "FlashAttention", algorithms 1 and 4; running maximum and sum: Milakov and
 // Gimelshein 2018. The backward is derived in chapters/00_char_gpt/README.md, "Attention, backwards".
 #include <cmath>
 
 #include "core/check.h"
+#include "kernels/cuda/attention.cuh"
+#include "kernels/cuda/attention_forms.h"
 #include "kernels/cuda/launcher.cuh"
 #include "kernels/cuda/reduce.cuh"
-#include "kernels/kernels.h"
 
 namespace {
 
@@ -29,21 +31,6 @@ constexpr int kThreads = (kRows * kLanes);
 // Rows of the other side that pass through shared memory at a time. Two tiles of 32 rows with 128 channels
 // are 36 KB of the 48 KB that a block may have without asking.
 constexpr int kTile = 32;
-
-// Below every score. Not -infinity: the difference of two infinities is not a number.
-constexpr float kLowest = -1e30f;
-
-// One head's rows: row t is at x + t * stride.
-template <class T>
-struct Rows {
-    T* x;
-    int64_t stride;
-};
-
-template <class T>
-__device__ Rows<T> rows_of_head(T* x, int64_t b, int64_t rows_per_sequence, int64_t row_size, int64_t at) {
-    return {x + b * rows_per_sequence * row_size + at, row_size};
-}
 
 // ---- rows in shared memory and in registers ---------------------------------------------------------------
 
@@ -103,26 +90,6 @@ __device__ void add_scaled(float (&sum)[kDims], float factor, const float* y) {
     for (int d = 0; d < kDims; d++) sum[d] += factor * y[d];
 }
 
-// The factor that dropout gives the probability of query i and key j of a head; first_index is the mask's
-// index of the head's first query and key. note: each call of Philox gives four numbers, of which this uses
-// one.
-__device__ float keep_factor(const DropoutMask& mask, uint64_t first_index, int i, int j, int T) {
-    return mask.p > 0 ? mask.scale(first_index + uint64_t(i) * T + j) : 1.0f;
-}
-
-// Which sequence and which tile of rows a block has. Both are in blockIdx.x: y and z end at 65,535, and a batch may
-// be larger.
-struct BlockPlace {
-    int tiles;  // of a sequence
-    int64_t b;
-    int tile;
-};
-
-__device__ inline BlockPlace block_place(int T) {
-    const int tiles = (T + kRows - 1) / kRows;
-    return {tiles, blockIdx.x / tiles, int(blockIdx.x % tiles)};
-}
-
 // ---- forward ----------------------------------------------------------------------------------------------
 
 // s = q k^T / sqrt(HS);  out = (exp(s - max) m) v / sum exp(s - max);  lse = max + log sum
@@ -132,10 +99,9 @@ __global__ void __launch_bounds__(kThreads<kLanes>)
     attention_forward_kernel(real* __restrict__ out, float* __restrict__ lse, const real* __restrict__ qkv,
                              int T, int HS, float scale, DropoutMask mask) {
     __shared__ TileRow<kDims, kLanes> k_tile[kTile], v_tile[kTile];
-    const BlockPlace at = block_place(T);
+    const BlockPlace at = block_place(T, kRows);
     const int64_t NH = gridDim.y, h = blockIdx.y, b = at.b, C = NH * HS;
-    const Rows<const real> q = rows_of_head(qkv, b, T, 3 * C, h * HS);
-    const Rows<const real> k{q.x + C, q.stride}, v{q.x + 2 * C, q.stride};
+    const auto [q, k, v] = qkv_of_head(qkv, b, T, C, h * HS);
     const uint64_t first_index = uint64_t(b * NH + h) * T * T;
 
     // The last queries have the most keys: they go first, so that none of them is alone at the end.
@@ -186,10 +152,9 @@ __global__ void __launch_bounds__(kThreads<kLanes>)
                                       const real* __restrict__ out, const float* __restrict__ lse, int T,
                                       int HS, float scale, DropoutMask mask) {
     __shared__ TileRow<kDims, kLanes> k_tile[kTile], v_tile[kTile];
-    const BlockPlace at = block_place(T);
+    const BlockPlace at = block_place(T, kRows);
     const int64_t NH = gridDim.y, h = blockIdx.y, b = at.b, C = NH * HS;
-    const Rows<const real> q = rows_of_head(qkv, b, T, 3 * C, h * HS);
-    const Rows<const real> k{q.x + C, q.stride}, v{q.x + 2 * C, q.stride};
+    const auto [q, k, v] = qkv_of_head(qkv, b, T, C, h * HS);
     const uint64_t first_index = uint64_t(b * NH + h) * T * T;
     const int64_t first_row = (b * NH + h) * T;  // of lse and D
 
@@ -230,10 +195,9 @@ __global__ void __launch_bounds__(kThreads<kLanes>)
                                    DropoutMask mask) {
     __shared__ TileRow<kDims, kLanes> q_tile[kTile], dout_tile[kTile];
     __shared__ float lse_tile[kTile], D_tile[kTile];
-    const BlockPlace at = block_place(T);
+    const BlockPlace at = block_place(T, kRows);
     const int64_t NH = gridDim.y, h = blockIdx.y, b = at.b, C = NH * HS;
-    const Rows<const real> q = rows_of_head(qkv, b, T, 3 * C, h * HS);
-    const Rows<const real> k{q.x + C, q.stride}, v{q.x + 2 * C, q.stride};
+    const auto [q, k, v] = qkv_of_head(qkv, b, T, C, h * HS);
     const Rows<const real> dout_rows = rows_of_head(dout, b, T, C, h * HS);
     const Rows<real> dq = rows_of_head(dqkv, b, T, 3 * C, h * HS);
     const uint64_t first_index = uint64_t(b * NH + h) * T * T;
@@ -278,14 +242,14 @@ struct Sizes {
 };
 
 template <int kDims, int kLanes>
-void forward(real* out, float* lse, const real* qkv, Sizes n, DropoutMask mask, Stream s) {
+void launch_forward(real* out, float* lse, const real* qkv, Sizes n, DropoutMask mask, Stream s) {
     launch(attention_forward_kernel<kDims, kLanes>, n.blocks(), kThreads<kLanes>, 0, cuda_stream(s), out, lse,
            qkv, int(n.T), int(n.HS), n.scale(), mask);
 }
 
 template <int kDims, int kLanes>
-void backward(real* dqkv, const real* dout, const real* qkv, const real* out, const float* lse, Sizes n,
-              DropoutMask mask, Stream s) {
+void launch_backward(real* dqkv, const real* dout, const real* qkv, const real* out, const float* lse,
+                     Sizes n, DropoutMask mask, Stream s) {
     const Scratch<float> D(n.B * n.NH * n.T, s);
     launch(attention_backward_queries_kernel<kDims, kLanes>, n.blocks(), kThreads<kLanes>, 0, cuda_stream(s),
            dqkv, D.get(), dout, qkv, out, lse, int(n.T), int(n.HS), n.scale(), mask);
@@ -314,17 +278,18 @@ void with_width(int64_t HS, F launch_with) {
 
 }  // namespace
 
-void gpu::attention_forward(real* out, float* lse, const real* qkv, int64_t B, int64_t T, int64_t NH,
-                            int64_t HS, DropoutMask mask, Stream s) {
+void attention_plain::forward(real* out, float* lse, const real* qkv, int64_t B, int64_t T, int64_t NH,
+                              int64_t HS, DropoutMask mask, Stream s) {
     with_width(HS, [&](auto width) {
-        if (B * T * NH > 0) forward<width.dims, width.lanes>(out, lse, qkv, {B, T, NH, HS}, mask, s);
+        if (B * T * NH > 0) launch_forward<width.dims, width.lanes>(out, lse, qkv, {B, T, NH, HS}, mask, s);
     });
 }
 
-void gpu::attention_backward(real* dqkv, const real* dout, const real* qkv, const real* out, const float* lse,
-                             int64_t B, int64_t T, int64_t NH, int64_t HS, DropoutMask mask, Stream s) {
+void attention_plain::backward(real* dqkv, const real* dout, const real* qkv, const real* out,
+                               const float* lse, int64_t B, int64_t T, int64_t NH, int64_t HS,
+                               DropoutMask mask, Stream s) {
     with_width(HS, [&](auto width) {
         if (B * T * NH > 0)
-            backward<width.dims, width.lanes>(dqkv, dout, qkv, out, lse, {B, T, NH, HS}, mask, s);
+            launch_backward<width.dims, width.lanes>(dqkv, dout, qkv, out, lse, {B, T, NH, HS}, mask, s);
     });
 }
