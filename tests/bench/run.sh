@@ -11,7 +11,8 @@ status=0
 if [ $# = 0 ]; then
     for source in tests/bench/*.cpp; do
         name=$(basename "$source" .cpp)
-        case $name in train_step | bpe | bpe_training) continue ;; esac  # compare.py's; tokenizer.py's (make bench-01)
+        # compare.py's; tokenizer.py's (make bench-01); gpu-check's
+        case $name in train_step | bpe | bpe_training | gpu_step) continue ;; esac
         [ -x "$GPT_BUILD_DIR/bench/$name" ] || continue                  # ladder, in builds without CUDA kernels
         echo "== $name"
         "$GPT_BUILD_DIR/bench/$name" || status=1

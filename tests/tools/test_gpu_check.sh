@@ -5,10 +5,11 @@
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 2
 command -v python3 >/dev/null || { echo "skipped: gpu-check needs python3, which is not here"; exit 0; }
+tools/gpu-records | cmp - common/kernels/cuda/gpu_records.h || { echo "FAILED: tools/gpu-records >common/kernels/cuda/gpu_records.h"; exit 1; }
 real_make=$(command -v make)
 tree=$(mktemp -d)
 trap 'cd /; rm -rf "$tree"' EXIT
-mkdir -p "$tree/bin" "$tree"/tests/{kernels/cuda,golden,chapter00,bench} "$tree/common"
+mkdir -p "$tree/bin" "$tree"/tests/{kernels/cuda,golden,chapter00,bench} "$tree/common/kernels/cuda"
 cp -r Makefile tools "$tree"
 cp tests/bench/server.py "$tree/tests/bench"
 python=$(python3 -c 'import sys; print(sys.executable)')
@@ -56,7 +57,8 @@ run 0 '' sanitize
 check 'three stages pass' is 'r["passed"] and r["architecture"] == "sm_90" and r["commit"] == "0123456789ab"'
 run 0 '' time
 check 'one record of all stages' is '[state(s) for s in ("build", "test", "sanitize", "time")] == ["passed"] * 4'
-check 'the Makefile learns of it' [ "$(architectures)" = 'constexpr int kPassedArchitectures[] = {90};' ]
+check 'the sources learn of it' grep -qx 'constexpr int kPassedArchitectures\[\] = {90};' common/kernels/cuda/gpu_records.h
+check 'and which records say so' [ "$(architectures)" = 'constexpr int kPassedArchitectures[] = {90};' ]
 check 'the page says so' page '**Passed on sm_90**'
 check 'card, driver, compiler' page 'Driver 580.159.04, nvcc 13.0.88, SM clock up to 1980 MHz; commit 0123456789ab'
 check 'ratios of neighbours' is 'all(abs(e["ratio"] - want) < 0.05 for e, want in zip(list(r["stages"]["time"]["rows"][3]["rivals"].values())[1:], (2.55, 1.95, 1.8)))'

@@ -17,6 +17,8 @@ GRADIENT_LIMIT = {"fp32": 1e-5, "bf16": 1e-2}
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
 SANITIZER_EXIT = 97  # what compute-sanitizer exits with when it found something, so that a failed test looks different
 SMALL = {"GPT_SMALL_TESTS": "1"}  # tests/support/gpu.h
+# Which form of a kernel runs, where there are two (common/kernels/cuda/rungs.h): the fast one is what a record speaks of.
+FAST, PLAIN = {"GPT_KERNELS": "fast"}, {"GPT_KERNELS": "plain"}
 
 
 def suites_with_cuda():
@@ -128,8 +130,10 @@ def test(stage, deadline, card):
     stage.data.setdefault("proof", {})
     for precision, folder in PRECISIONS.items():
         lines = []
-        for suite in suites_with_cuda():
-            what, proof = f"{precision}: test-{suite} [cuda]", os.path.join(LOGS, f"proof-{precision}-{suite}")
+        for suite, forms in [(suite, FAST) for suite in suites_with_cuda()] + [("kernels", PLAIN)]:
+            form = forms["GPT_KERNELS"]
+            what = f"{precision}: test-{suite} [cuda], {form} forms"
+            proof = os.path.join(LOGS, f"proof-{precision}-{suite}-{form}")
             if not stage.has_passed(what):
                 if deadline.is_near():
                     stage.add(what, "not run", "no time was left; call again")
@@ -137,8 +141,8 @@ def test(stage, deadline, card):
                 os.makedirs(LOGS, exist_ok=True)
                 if os.path.exists(proof):
                     os.remove(proof)
-                done = run([f"{folder}/test-{suite}", "[cuda]~[.]"], f"test-{precision}-{suite}", deadline.left(),
-                           environment(GPT_PROOF=proof))
+                done = run([f"{folder}/test-{suite}", "[cuda]~[.]"], f"test-{precision}-{suite}-{form}", deadline.left(),
+                           environment(GPT_PROOF=proof, **forms))
                 stage.add(what, *catch_verdict(done), done.seconds)
             lines += proof_lines(proof)
         golden(stage, precision, lines)
@@ -152,7 +156,7 @@ def test(stage, deadline, card):
         stage.add(what, "not run", "no time was left; call again")
         return
     done = run(["bash", "tests/chapter00/test_device.sh"], "test-device", deadline.left(),
-               environment(GPT_BUILD_DIR=PRECISIONS["fp32"]))
+               environment(GPT_BUILD_DIR=PRECISIONS["fp32"], **FAST))
     counts = re.search(r"^(\d+) passed, 0 failed$", done.output, re.M)
     is_whole = done.status == 0 and counts and int(counts.group(1)) > 1 and "skipped" not in done.output
     stage.add(what, "cut off" if done.was_cut_off else "passed" if is_whole else "failed",
@@ -214,5 +218,5 @@ def sanitize(stage, deadline, card):
                 continue
             done = run([path, "--tool", tool, "--error-exitcode", str(SANITIZER_EXIT), f"{PRECISIONS['bf16']}/test-kernels",
                         "--filenames-as-tags", f"[cuda][#{family}]~[.]"], f"sanitize-{tool}-{family}", deadline.left() - end,
-                       environment(**SMALL))
+                       environment(**SMALL, **FAST))
             stage.add(what, *summary_of(tool, done), done.seconds)

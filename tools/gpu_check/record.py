@@ -1,8 +1,8 @@
 """record.py - the record of one card, commit and day: what each stage found, written after each step of it, so that a stage
 that was cut off leaves what it had and is visible as cut off.
 
-docs/gpu/DATE-CARD.json holds it all; page.py makes the .md of it. The Makefile reads two fields: "architecture" and
-"passed" (tools/gpu-records).
+docs/gpu/DATE-CARD.json holds it all; page.py makes the .md of it. The choice of kernels reads two fields: "architecture" and
+"passed" (tools/gpu-records, common/kernels/cuda/rungs.h).
 """
 import json
 import os

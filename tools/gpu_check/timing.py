@@ -13,7 +13,7 @@ import statistics
 import sys
 
 from gpu_check import bars, card as cards
-from gpu_check.checks import PRECISIONS, is_built
+from gpu_check.checks import FAST, PRECISIONS, is_built
 from gpu_check.commands import LOGS, ROOT, answer_of, end_group, environment, run
 
 sys.path.insert(0, os.path.join(ROOT, "tests", "bench"))
@@ -83,7 +83,7 @@ class Program(Server):
         os.makedirs(LOGS, exist_ok=True)
         self.errors = open(self.log, "w", encoding="utf-8")
         try:
-            super().__init__(command, ROOT, environment(), stderr=self.errors, start_new_session=True)
+            super().__init__(command, ROOT, environment(**FAST), stderr=self.errors, start_new_session=True)
         except OSError as error:
             self.process, self.problem = None, f"{command[0]}: {error.strerror}"
 
@@ -222,7 +222,7 @@ def ladder(stage, deadline):
     if not os.access(os.path.join(ROOT, program), os.X_OK):
         stage.add("ladder", "skipped", f"{program} is not built")
         return
-    done = run([program, "--json", "--seconds", "0.1"], "time-ladder", deadline.left())
+    done = run([program, "--json", "--seconds", "0.1"], "time-ladder", deadline.left(), environment(**FAST))
     rungs = []
     for line in done.output.splitlines():
         try:
