@@ -5,6 +5,7 @@ Not here: speed (bench/torch_rival.py). Attention is spelt out, the model runs i
 Writes gpt_tiny.txt (losses, gradient norms) and gpt_tiny_grads.f32 (every gradient of step 1) beside itself.
 Run: python3 tests/golden/twin.py            write the golden files
      python3 tests/golden/twin.py --check    compute again and compare with the files; exit 1 when they differ
+     python3 tests/golden/twin.py --bf16     write gpt_tiny_bf16.txt: how far PyTorch's own bf16 is from float64
 Any PyTorch since 1.13 (Debian's python3-torch) writes the same numbers; see README.md.
 """
 import argparse
@@ -22,6 +23,7 @@ import formula
 HERE = os.path.dirname(os.path.abspath(__file__))
 TEXT_FILE = os.path.join(HERE, "gpt_tiny.txt")
 GRADS_FILE = os.path.join(HERE, "gpt_tiny_grads.f32")
+BF16_FILE = os.path.join(HERE, "gpt_tiny_bf16.txt")
 
 WEIGHT_SCALE = 0.25  # power of two, see formula.fill_parameter; large enough that attention is far from uniform
 STEPS = 10
@@ -123,6 +125,27 @@ def train(case, dtype):
     return losses, norms, first_grads
 
 
+def relative_errors(grads, want):
+    """Root mean square and largest, over the parameters, of the norm of what differs over the norm of the gradient."""
+    errors = [float((grads[name].double() - grad).norm() / grad.norm()) for name, grad in want.items()]
+    return math.sqrt(sum(error**2 for error in errors) / len(errors)), max(errors)
+
+
+def bf16_lines():
+    """What a model in bf16 costs in PyTorch: whoever stores as it does should not be much worse."""
+    lines = ["# How far PyTorch's gradients of step 1 in bf16 are from float64, relative error of the norm: root mean square over",
+             "# the parameters, and the largest. stored: the whole model in bf16, as BUILD=cuda stores it. autocast: products in",
+             "# bf16, weights and the residual stream in float32.",
+             f"# command: python3 tests/golden/twin.py --bf16; torch: {torch.__version__}, on a CPU"]
+    for name, case in CASES.items():
+        want = train(case, torch.float64)[2]
+        stored = relative_errors(train(case, torch.bfloat16)[2], want)
+        with torch.autocast("cpu", dtype=torch.bfloat16, cache_enabled=False):
+            autocast = relative_errors(train(case, torch.float32)[2], want)
+        lines.append(f"{name} stored {stored[0]:.2e} {stored[1]:.2e} autocast {autocast[0]:.2e} {autocast[1]:.2e}")
+    return lines
+
+
 def compute(dtype=torch.float64):
     """The two files as (lines of text, array of float32)."""
     lines = [
@@ -184,8 +207,14 @@ def main():
     parser.add_argument("--check", action="store_true", help="compare with the tracked files instead of writing them")
     parser.add_argument("--float32-spread", action="store_true",
                         help="print how far the same model in float32 is from float64: the test's bars must allow that")
+    parser.add_argument("--bf16", action="store_true", help="write gpt_tiny_bf16.txt, and nothing else")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    if options.bf16:
+        with open(BF16_FILE, "w") as f:
+            f.write("\n".join(bf16_lines()) + "\n")
+        print(f"wrote {BF16_FILE}")
+        return
     if options.float32_spread:
         for name, case in CASES.items():
             losses, _, grads = train(case, torch.float64)
