@@ -155,7 +155,7 @@ $(foreach e,$(EXERCISES),$(eval $(call exercise_rules,$(call number,$(word 2,$(s
 
 ## data: fetch the data sets of all chapters (each chapter fetches its own when it needs it)
 data:
-	$(Q)for script in $(filter-out data/fetch.sh,$(wildcard data/*.sh)); do $$script || exit 1; done
+	$(Q)for script in $(filter-out data/fetch.sh,$(wildcard data/*.sh)); do DATA_ALL=1 $$script || exit 1; done
 
 ##@ Tests and measurements --------------------------------------------------------------------------------------------
 

@@ -1,8 +1,6 @@
 // main.cpp - chapter 00: a GPT over characters learns Shakespeare. This file is the story of a training run.
 // Not here: the model (gpt.h), the command line (config.cpp), files (run.cpp), the other verbs (verbs.cpp).
 // Build and run: make run-chapter00, or make chapter00 && build/chapter00 train --help
-#include <unistd.h>
-#include <csignal>
 #include <cstdio>
 
 #include <algorithm>
@@ -17,21 +15,15 @@
 #include "core/threads.h"
 #include "io/file.h"
 #include "io/html.h"
+#include "io/interrupt.h"
 #include "io/machine.h"
 #include "io/progress.h"
 #include "io/standard_streams.h"
 #include "io/utf8.h"
+#include "nn/non_finite.h"
 #include "nn/schedule.h"
 
 namespace {
-
-// The first Ctrl-C asks the loop to stop after the step under way; the second does not wait.
-volatile std::sig_atomic_t interrupted = 0;
-
-void on_interrupt(int) {
-    if (interrupted) _exit(130);
-    interrupted = 1;
-}
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -46,38 +38,6 @@ std::string sample_text(Context& ctx, const Gpt& gpt, const CharTokenizer& token
     generate(ctx, gpt, {line_break >= 0 ? line_break : 0}, config.sample_tokens, sampler,
              [&](int id) { text.push_back(id); });
     return tokenizer.decode(text);
-}
-
-bool are_finite(Parameters& params) {
-    const OnHost values(params.device(), params.values(), params.count());
-    return std::all_of(values.get(), values.get() + params.count(), [](float x) { return std::isfinite(x); });
-}
-
-// A loss that is no number: what went wrong first, weights, gradients or an op of the forward pass?
-[[noreturn]] void stop_at_non_finite(Context& ctx, Gpt& gpt, const Batch& batch, int64_t step,
-                                     const std::string& folder) {
-    std::string culprit;
-    const auto look = [&](const char* what, const float* block_on_device) {
-        const std::vector<float> block = floats_on_host(ctx.device, block_on_device, gpt.params.count());
-        for (size_t i = 0; i < gpt.params.size() && culprit.empty(); i++)
-            for (int64_t k = 0; k < gpt.params[i].numel() && culprit.empty(); k++)
-                if (!std::isfinite(block[size_t(gpt.params.offset(i) + k)]))
-                    culprit =
-                        format("%s %s, element %lld", what, gpt.params[i].name, static_cast<long long>(k));
-    };
-    look("weight", gpt.params.values());
-    if (culprit.empty()) {
-        ctx.end_step();               // the step's dropout masks begin anew
-        ctx.watch_non_finite = true;  // run the step again, slowly, and note the first op whose output is bad
-        forward_backward(ctx, gpt, batch, batch.B);
-        culprit = ctx.first_non_finite;
-    }
-    if (culprit.empty()) look("gradient of", gpt.params.grads());
-    if (culprit.empty()) culprit = "the loss itself";
-    user_error(
-        "the loss is not finite at step %lld; first bad tensor: %s\n"
-        "the last good checkpoint is kept in %s; try a smaller --lr, or --clip 1",
-        static_cast<long long>(step), culprit.c_str(), utf8::printable(folder).c_str());
 }
 
 void print_config(const Config& config, const Dataset& data, const Gpt& gpt, const Windows& windows,
@@ -127,7 +87,7 @@ int train(Config config, const std::vector<std::string>& given_flags, const std:
     }
     const Dataset data = load_dataset(config);
     if (is_resuming) require_same_text(data, checkpoint->metadata(), checkpoint->path());
-    if (interrupted) return 130;  // while the text was being fetched: there is nothing to save yet
+    if (is_interrupted()) return 130;  // while the text was being fetched: there is nothing to save yet
     check_memory(config, data.tokenizer.vocabulary());
     const std::string folder = is_resuming ? config.resume : new_run_folder(config.out, kRuns);
     if (is_resuming) make_run_folder(folder);
@@ -169,7 +129,9 @@ int train(Config config, const std::vector<std::string>& given_flags, const std:
     }
 
     const auto save = [&] {
-        if (!are_finite(gpt.params)) stop_at_non_finite(ctx, gpt, windows.at(at.step - 1), at.step, folder);
+        if (!are_finite(gpt.params))
+            stop_at_non_finite(ctx, gpt.params, at.step, folder,
+                               [&] { forward_backward(ctx, gpt, windows.at(at.step - 1), config.batch); });
         save_checkpoint(join_path(folder, kCheckpointName), gpt.params, optimizer,
                         run_metadata(config, data, at));
     };
@@ -193,7 +155,7 @@ int train(Config config, const std::vector<std::string>& given_flags, const std:
         if (!rows.empty()) train_loss = rows.back().loss;
         val_loss = held_out_loss(ctx, gpt, data.held_out);
     }
-    while (at.step < config.max_steps && !interrupted) {
+    while (at.step < config.max_steps && !is_interrupted()) {
         const auto start = std::chrono::steady_clock::now();
         const int64_t step = at.step + 1;  // steps count from 1
         const Batch batch = windows.at(at.step);
@@ -208,7 +170,8 @@ int train(Config config, const std::vector<std::string>& given_flags, const std:
             if (std::isfinite(value)) return;
             progress.clear();
             log.flush();
-            stop_at_non_finite(ctx, gpt, batch, step, folder);
+            stop_at_non_finite(ctx, gpt.params, step, folder,
+                               [&] { forward_backward(ctx, gpt, batch, config.batch); });
         };
         stop_if_not_finite(double(loss));
         stop_if_not_finite(double(grad_norm));
@@ -251,7 +214,7 @@ int train(Config config, const std::vector<std::string>& given_flags, const std:
     log.flush();
 
     // ---- the end: interrupted, or done ----
-    if (interrupted && at.step < config.max_steps) {
+    if (is_interrupted() && at.step < config.max_steps) {
         save();
         std::fprintf(stderr, "stopped at step %lld; go on with: %s\n", static_cast<long long>(at.step),
                      resume_command(config, folder).c_str());
@@ -289,8 +252,7 @@ int main(int argc, char** argv) {
     for (int i = 1; i < argc; i++) command += std::string(" ") + argv[i];
 
     if (verb == "train") {
-        std::signal(SIGINT, on_interrupt);
-        std::signal(SIGTERM, on_interrupt);
+        interrupt::watch();
         outlive_stdout_reader();
         const int exit_code = train(config, given_flags, command);
         finish_stdout();

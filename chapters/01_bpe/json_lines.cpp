@@ -1,6 +1,7 @@
 // json_lines.cpp - see json_lines.h.
 #include "chapters/01_bpe/json_lines.h"
 
+#include <algorithm>
 #include <cstdint>
 
 #include "core/check.h"
@@ -56,14 +57,12 @@ char unescaped(char c) {
 
 }  // namespace
 
-std::string parse_json_string(std::string_view line, std::string* text) {
+std::string parse_json_string_at(std::string_view line, size_t* at, std::string* text) {
     text->clear();
-    size_t i = 0;
-    while (i < line.size() && is_blank(line[i])) i++;
-    if (i == line.size()) return "it is empty; a JSON string has quotes: \"\"";
-    if (line[i] != '"')
+    size_t& i = *at;
+    if (i >= line.size() || line[i] != '"')
         return format("a JSON string begins with a quote, not with '%s'",
-                      utf8::printable(std::string(line.substr(i, 1))).c_str());
+                      utf8::printable(std::string(line.substr(std::min(i, line.size()), 1))).c_str());
     for (i++; i < line.size() && line[i] != '"';) {
         // Most bytes stand for themselves: take a run of them at once.
         const size_t begin = i;
@@ -93,7 +92,18 @@ std::string parse_json_string(std::string_view line, std::string* text) {
         }
     }
     if (i >= line.size() || line[i] != '"') return "its closing quote is missing";
-    for (i++; i < line.size(); i++)
+    i++;
+    return "";
+}
+
+std::string parse_json_string(std::string_view line, std::string* text) {
+    text->clear();
+    size_t i = 0;
+    while (i < line.size() && is_blank(line[i])) i++;
+    if (i == line.size()) return "it is empty; a JSON string has quotes: \"\"";
+    const std::string problem = parse_json_string_at(line, &i, text);
+    if (!problem.empty()) return problem;
+    for (; i < line.size(); i++)
         if (!is_blank(line[i])) return format("something follows the string, at byte %zu", i);
     return "";
 }

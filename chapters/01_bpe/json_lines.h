@@ -10,3 +10,6 @@
 // Bytes that need no escape are taken as they are, valid UTF-8 or not. Half of a surrogate pair alone, which JSON can
 // write and UTF-8 cannot, becomes U+FFFD: what tiktoken makes of it.
 std::string parse_json_string(std::string_view line, std::string* text);
+
+// The same for a string inside of something larger: it begins at `at`, which moves behind its closing quote.
+std::string parse_json_string_at(std::string_view line, size_t* at, std::string* text);

@@ -54,11 +54,7 @@ int end_of_text_id(const Vocabulary& vocabulary, const std::string& where) {
 }
 
 std::string find_model(const std::string& path) {
-    if (!path.empty() && folder_exists(path) && file_exists(join_path(path, kBestName)))
-        return join_path(path, kBestName);
-    const std::string found = find_checkpoint(path, kRuns, kCheckpointName);
-    const std::string best = join_path(folder_of(found), kBestName);
-    return path.empty() && file_exists(best) ? best : found;
+    return find_checkpoint(path, kRuns, kCheckpointName);
 }
 
 LoadedModel load_model(const std::string& path, Device device) {
@@ -94,13 +90,7 @@ void save_model(const std::string& folder, Gpt& gpt, const Config& config, const
     metadata.emplace_back("step", "0");
     metadata.emplace_back("vocabulary.hash", vocabulary_hash(vocabulary));
     const OnHost values(gpt.params.device(), gpt.params.values(), gpt.params.count());
-    std::vector<TensorInfo> tensors;
-    for (size_t i = 0; i < gpt.params.size(); i++) {
-        const Tensor& p = gpt.params[i];
-        tensors.push_back(
-            {p.name, DType::kFloat32, {p.shape, p.shape + p.ndim}, values.get() + gpt.params.offset(i)});
-    }
-    write_safetensors(join_path(folder, kCheckpointName), tensors, metadata);
+    write_safetensors(join_path(folder, kCheckpointName), tensors_of(gpt.params, "", values.get()), metadata);
 }
 
 }  // namespace small_gpt

@@ -37,8 +37,8 @@ struct LoadedModel {
     std::unique_ptr<Gpt> gpt;
 };
 
-// The checkpoint that a verb reads: FILE, DIR/best.safetensors where there is one, DIR/checkpoint.safetensors; without a
-// name, the newest run's.
+// The checkpoint that a verb reads: FILE, DIR/checkpoint.safetensors (the last step, whose numbers a run reports), or
+// without a name the newest run's. The best step is a file to be named: DIR/best.safetensors.
 std::string find_model(const std::string& path);
 
 // Reads the model onto `device`. Errors: no checkpoint of this chapter's, a vocabulary that is missing or another.

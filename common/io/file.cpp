@@ -56,6 +56,18 @@ bool folder_exists(const std::string& path) {
     return ::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
 }
 
+int64_t file_bytes(const std::string& path) {
+    struct stat status;
+    return ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) ? int64_t(status.st_size) : 0;
+}
+
+void require_readable(const std::string& path) {
+    const std::string shown = utf8::printable(path);
+    if (folder_exists(path)) user_error("cannot read %s: it is a folder, not a file", shown.c_str());
+    Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (file.value < 0) user_error("cannot read %s: %s", shown.c_str(), std::strerror(errno));
+}
+
 std::string join_path(const std::string& folder, const std::string& name) {
     if (folder.empty()) return name;
     return folder.back() == '/' ? folder + name : folder + "/" + name;

@@ -11,6 +11,9 @@
 bool file_exists(const std::string& path);  // anything but a folder
 bool folder_exists(const std::string& path);
 
+int64_t file_bytes(const std::string& path);     // 0 for what is no plain file
+void require_readable(const std::string& path);  // user_error unless it can be opened, and is no folder
+
 // The bytes of a file or a pipe. Errors: missing, a folder, unreadable, more than most_bytes (/dev/zero has
 // no end).
 std::string read_file(const std::string& path, size_t most_bytes = SIZE_MAX);

@@ -30,23 +30,28 @@ class OnHost {
     std::vector<float> copy_;
 };
 
+// A block that is laid out as the parameters are, as tensors of a file: prefix + the parameter's name.
+inline std::vector<TensorInfo> tensors_of(const Parameters& params, const std::string& prefix,
+                                          const float* block) {
+    std::vector<TensorInfo> tensors;
+    for (size_t i = 0; i < params.size(); i++)
+        tensors.push_back({prefix + params[i].name,
+                           DType::kFloat32,
+                           {params[i].shape, params[i].shape + params[i].ndim},
+                           block + params.offset(i)});
+    return tensors;
+}
+
 // Written to a temporary name, synced, renamed: at any moment the file is the old one or the new one.
 inline void save_checkpoint(const std::string& path, Parameters& params, AdamW& optimizer,
                             const std::vector<std::pair<std::string, std::string>>& metadata) {
-    std::vector<TensorInfo> tensors;
-    const auto add = [&](const std::string& prefix, const float* block) {
-        for (size_t i = 0; i < params.size(); i++)
-            tensors.push_back({prefix + params[i].name,
-                               DType::kFloat32,
-                               {params[i].shape, params[i].shape + params[i].ndim},
-                               block + params.offset(i)});
-    };
     const OnHost values(params.device(), params.values(), params.count());
     const OnHost m(params.device(), optimizer.m(), params.count());
     const OnHost v(params.device(), optimizer.v(), params.count());
-    add("", values.get());
-    add("optimizer.m.", m.get());
-    add("optimizer.v.", v.get());
+    std::vector<TensorInfo> tensors = tensors_of(params, "", values.get());
+    for (const auto& [prefix, block] :
+         {std::pair("optimizer.m.", m.get()), std::pair("optimizer.v.", v.get())})
+        for (TensorInfo& tensor : tensors_of(params, prefix, block)) tensors.push_back(std::move(tensor));
     write_safetensors(path, tensors, metadata);
 }
 
