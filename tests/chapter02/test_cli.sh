@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# The command line of chapter 02: ranges, unknown words, data that do not fit, sizes that no machine has, what goes where.
+# shellcheck source=tests/chapter02/support.sh
+source "$(dirname "$0")/support.sh"
+
+# ---- every number outside of its range, and what is no number ----
+many=1099511627776
+count train --layers 1 1000
+count train --heads 1 1024
+count train --head-size 1 1024
+count train --channels 1 65536
+count train --context 1 1048576
+count train --batch 1 1048576
+count train --accumulate 1 1048576
+count train --stride 1 1048576
+count train --epochs 1 $many
+count train --decay-steps 1 $many
+count train --warmup 0 $many
+count train --max-steps 1 $many
+count train --eval-every 1 $many
+count train --checkpoint-every 1 $many
+count train --sample-tokens 1 65536
+count train --threads 1 1024
+count train --seed 0 9223372036854775807
+count prepare --validation-percent 1 40
+count prepare --test-percent 1 40
+count prepare --shard-mb 1 1048576
+real train --lr 'finite and above 0' 0 -1 1e-60 1e39
+real train --min-lr 'finite and above 0' 0 -1
+real train --dropout 'at least 0 and below 1' 1 -0.1
+real train --weight-decay 'finite and at least 0' -1e-9
+real train --beta2 'at least 0 and below 1' 1 -1
+real train --clip 'finite and at least 0' -1
+
+# ---- words that nobody knows, values that contradict each other ----
+refused 'unknown verb' 2 "no verb 'prepair'" 'nearest is prepare' -- prepair
+refused 'unknown flag' 2 '--contxt' 'nearest is --context' -- train --contxt 64
+refused 'unknown preset' 2 "'origial'" 'nearest is original' -- train --preset origial
+refused 'channels and heads' 2 '--channels 33' '--heads 2' -- train "${tiny[@]}" --channels 33
+refused '--out and --resume' 2 '--out' '--resume' -- train --out a --resume b
+refused 'empty --data' 2 '--data' -- train --data ''
+
+# ---- data that do not fit ----
+refused 'data: missing' 1 'nowhere is no prepared folder' 'chapter02 prepare' -- train --preset tiny --data nowhere --out o
+mkdir empty
+refused 'data: empty folder' 1 'empty is no prepared folder' -- train --preset tiny --data empty --out o
+cp -r prepared half
+sed -i 's/"complete": true/"complete": false/' half/manifest.json
+refused 'data: not finished' 1 'half is not finished' -- train --preset tiny --data half --out o
+cp -r prepared exchanged
+run "${prepare[@]}" --data documents.jsonl --vocab bpe:310 --out larger
+cp larger/vocab/* exchanged/vocab/
+refused 'data: the vocabulary was exchanged' 1 'exchanged/train-00000.bin' 'another vocabulary' -- train --preset tiny --data exchanged --out o
+cp -r prepared cut
+truncate -s 2000 cut/train-00000.bin
+refused 'data: a cut shard' 1 'cut/train-00000.bin is cut' -- train --preset tiny --data cut --out o
+cp -r prepared version
+printf '\002' | dd of=version/test-00000.bin bs=1 seek=8 conv=notrunc 2>/dev/null
+refused 'data: another version' 1 'version/test-00000.bin is a shard of version 2' -- train --preset tiny --data version --out o
+rm -r cut/vocab
+refused 'data: no vocabulary' 1 'cut/vocab' -- train --preset tiny --data cut --out o
+refused 'a context longer than a split' 1 'has no window of --context 100000' -- train "${tiny[@]}" --context 100000 --out o
+
+# ---- sizes that no machine has: quickly, with the bytes ----
+before=$(date +%s)
+for sizes in '--channels 65536 --layers 1000' '--batch 1048576 --context 100 --layers 1000'; do
+    # shellcheck disable=SC2086  # several words
+    refused "too large: $sizes" 1 'GiB' 'bytes), the machine has' '--batch' -- train "${tiny[@]}" $sizes --head-size 32 --out o
+done
+check 'too large: within two seconds' [ $(($(date +%s) - before)) -le 2 ]
+
+# ---- findings, cost, and what goes where ----
+accepted 'findings are warnings' 'finding: the learning rate rises' 'finding: attention is 2 wide' 'finding: only 2 updates' \
+    -- train "${tiny[@]}" --min-lr 1 --head-size 1 --max-steps 2 --out odd
+check 'findings are in the report' grep -q 'the learning rate rises' odd/report.html
+accepted 'cost before the run' 'parameters; training takes' 'floating-point operations a token' 'measured:' 'expected:' -- train "${tiny[@]}" --max-steps 2 --out cost
+run train "${tiny[@]}" --max-steps 3 --out quiet --quiet
+check '--quiet: nothing on stderr' [ ! -s err ]
+check '--quiet: results stay on stdout' grep -q 'test loss' out
+run train "${tiny[@]}" --max-steps 3 --out json --json
+if command -v python3 >/dev/null; then check '--json: an object on the last line' eval 'tail -1 out | python3 -m json.tool >/dev/null'; fi
+check 'the checkpoint knows no path' eval '! grep -aq "$work" json/checkpoint.safetensors'
+run train "${tiny[@]}" --max-steps 3 --out 'json/../other place'
+check 'the checkpoint knows neither folder nor time' cmp -s json/checkpoint.safetensors 'other place/checkpoint.safetensors'
+accepted 'a stand-in is said loudly, not used by itself' -- train "${tiny[@]}" --max-steps 1 --out silent
+check 'help names every verb' eval '"$program" --help | grep -q memorize'
+for flag in device threads seed preset out resume max-steps data layers heads head-size channels context stride batch accumulate epochs lr min-lr \
+    warmup weight-decay clip dropout activation eval-every checkpoint-every; do
+    grep -q -e "--$flag\b" <("$program" train --help) || fail "help of train" "lacks --$flag"
+done
+
+finish
