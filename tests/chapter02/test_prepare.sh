@@ -40,13 +40,13 @@ if command -v python3 >/dev/null; then check '--json' python3 -c 'import json,sy
 
 # ---- several shards, killed on the way ----
 for seed in 1 2 3 4 5 6; do make_documents 20000 $seed; done >many.jsonl
-many=("${prepare[@]}" --data many.jsonl --shard-mb 4)
+many=("${prepare[@]}" --data many.jsonl --shard-mb 1)
 run "${many[@]}" --out whole
-check 'several shards' [ -e whole/train-00003.bin ]
+check 'several shards' [ -e whole/train-00004.bin ]
 kills=0
 RANDOM=5
 for _ in {1..60}; do
-    ms=$((RANDOM % 150 + 5 + kills * 6))
+    ms=$((RANDOM % 150 + 5 + kills * 30))
     (timeout -s KILL "$(printf '%d.%03d' $((ms / 1000)) $((ms % 1000)))" "$program" "${many[@]}" --out victim >out 2>err </dev/null; exit $?) 2>/dev/null
     code=$?
     [ $code = 137 ] || break
