@@ -11,8 +11,8 @@ status=0
 if [ $# = 0 ]; then
     for source in tests/bench/*.cpp; do
         name=$(basename "$source" .cpp)
-        # compare.py's; tokenizer.py's (make bench-01); gpu-check's
-        case $name in train_step | bpe | bpe_training | gpu_step) continue ;; esac
+        # compare.py's; generate.py's; tokenizer.py's (make bench-01); gpu-check's
+        case $name in train_step | generate | bpe | bpe_training | gpu_step) continue ;; esac
         [ -x "$GPT_BUILD_DIR/bench/$name" ] || continue                  # ladder, in builds without CUDA kernels
         echo "== $name"
         "$GPT_BUILD_DIR/bench/$name" || status=1
