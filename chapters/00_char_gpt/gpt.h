@@ -66,12 +66,11 @@ class Gpt {
         Tensor x = embedding(ctx, ids, wte, wpe);  // (B,T,C)
         x = dropout(ctx, x, p);
         for (const GptBlock& b : h) {
-            Tensor a = layernorm(ctx, x, b.ln_1);             // (B,T,C)
-            Tensor qkv = linear(ctx, a, b.c_attn);            // (B,T,3*NH*HS)
-            Tensor att = attention(ctx, qkv, config.NH, p);   // (B,T,NH*HS)
-            x = project_and_add(ctx, att, b.attn_c_proj, x);  // (B,T,C)
-            Tensor m = layernorm(ctx, x, b.ln_2);             // (B,T,C)
-            x = mlp_and_add(ctx, m, b, x);                    // (B,T,C)
+            Tensor a = layernorm(ctx, x, b.ln_1);                // (B,T,C)
+            Tensor qkv = linear(ctx, a, b.c_attn);               // (B,T,3*NH*HS)
+            Tensor att = attention(ctx, qkv, config.NH, p);      // (B,T,NH*HS)
+            auto [y, m] = project_add_and_norm(ctx, att, b, x);  // (B,T,C) both: x + projection, its ln_2
+            x = mlp_and_add(ctx, m, b, y);                       // (B,T,C)
         }
         x = layernorm(ctx, x, ln_f);     // (B,T,C)
         return linear(ctx, x, lm_head);  // (B,T,V)
@@ -128,11 +127,17 @@ class Gpt {
         if (!w.bias.is_null()) how == Init::kPytorch ? fill_uniform(w.bias, bound, seed) : fill(w.bias, 0.0f);
     }
 
-    // Without dropout the projection and the addition are one kernel.
-    Tensor project_and_add(Context& ctx, const Tensor& x, const Linear& w, const Tensor& residual) const {
-        if (config.dropout == 0 || !ctx.is_recording) return linear_residual(ctx, x, w, residual);
-        return add(ctx, residual, dropout(ctx, linear(ctx, x, w), config.dropout));
+    // Without dropout the projection and the addition are one kernel, with it the addition and the LayerNorm:
+    // ops/add_layernorm.cpp counts why.
+    SumAndNorm project_add_and_norm(Context& ctx, const Tensor& att, const GptBlock& b,
+                                    const Tensor& residual) const {
+        if (config.dropout > 0 && ctx.is_recording)
+            return add_layernorm(ctx, residual, linear(ctx, att, b.attn_c_proj), b.ln_2, config.dropout);
+        Tensor sum = linear_residual(ctx, att, b.attn_c_proj, residual);
+        return {sum, layernorm(ctx, sum, b.ln_2)};
     }
+    // What reads this sum is the next block's LayerNorm, or ln_f: not fused, as a block would have to know its
+    // successor.
     Tensor mlp_and_add(Context& ctx, const Tensor& x, const GptBlock& b, const Tensor& residual) const {
         if (config.dropout == 0 || !ctx.is_recording)
             return mlp(ctx, x, b.c_fc, b.mlp_c_proj, config.activation, residual);

@@ -126,8 +126,8 @@ void Context::backward(const Tensor& loss) {
     *loss.gradient = {one_, true, false};
     for (auto node = tape.rbegin(); node != tape.rend(); ++node) {
         Node& n = **node;
-        if (!n.y.gradient || !n.y.gradient->is_written) continue;  // nothing that the loss depends on
-        inspect(n.op, "backward", n.y.gradient->memory, n.y);
+        if (!n.has_gradient()) continue;
+        if (n.y.gradient->is_written) inspect(n.op, "backward", n.y.gradient->memory, n.y);
         n.backward(*this);
         if (n.y.gradient->memory && n.y.gradient->memory != one_) {
             arena.recycle(n.y.gradient->memory, n.y.bytes());

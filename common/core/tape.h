@@ -15,6 +15,8 @@ struct Node {
     Tensor y;  // what the op made; its gradient is complete when backward() is called
 
     virtual ~Node() = default;
+    // Whether the loss depends on what the op made. An op with a second result says so here.
+    virtual bool has_gradient() const { return y.gradient && y.gradient->is_written; }
     // Adds to the gradients of the op's inputs, from the gradient of y.
     virtual void backward(Context& ctx) = 0;
     // The inputs and saved tensors, for the print-out of the `tape` verb.

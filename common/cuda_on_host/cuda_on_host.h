@@ -188,11 +188,17 @@ inline float __fsqrt_rn(float x) {
 inline float __frsqrt_rn(float x) {
     return 1.0f / std::sqrt(x);
 }
+// subtle: rounded here and not fused with what follows, as CUDA promises of these two. The compiler must believe
+// that somebody may have changed the result on its way through memory.
 inline float __fadd_rn(float a, float b) {
-    return a + b;
+    float sum = a + b;
+    __asm__("" : "+m"(sum));
+    return sum;
 }
 inline float __fmul_rn(float a, float b) {
-    return a * b;
+    float product = a * b;
+    __asm__("" : "+m"(product));
+    return product;
 }
 inline float __fmaf_rn(float a, float b, float c) {
     return std::fma(a, b, c);

@@ -87,6 +87,30 @@ void layernorm_backward(real* dinp, float* dweight, float* dbias, const real* do
                         const real* weight, const float* mean, const float* rstd, int64_t N, int64_t C,
                         bool accumulate, Stream s);
 
+// sum = residual + dropout(branch), out = layernorm(sum): the end of one sublayer and the beginning of the next.
+//   out         (N,C)  out
+//   sum         (N,C)  out   the residual stream goes on from here, and the backward reads it
+//   mean, rstd  (N)    out   of sum
+//   residual    (N,C)  in
+//   branch      (N,C)  in
+//   mask               in    of branch: element i*C + c; p = 0 for none
+// Numerics: rounded wherever the three kernels one after another would store, so that the bits are theirs.
+void add_layernorm_forward(real* out, real* sum, float* mean, float* rstd, const real* residual,
+                           const real* branch, const real* weight, const real* bias, int64_t N, int64_t C,
+                           DropoutMask mask, Stream s);
+
+// Gradients of add_layernorm_forward. dsum gathers both ways that sum went: what it holds already (when
+// accumulate) and what comes back through the LayerNorm. It is the gradient of residual as well.
+//   dsum           (N,C)  out, or in/out when accumulate
+//   dbranch        (N,C)  out, or in/out when accumulate_branch    dsum through the mask
+//   dweight,dbias  (C)    in/out  always added to
+//   dout, sum      (N,C)  in
+//   mean, rstd     (N)    in
+void add_layernorm_backward(real* dsum, real* dbranch, float* dweight, float* dbias, const real* dout,
+                            const real* sum, const real* weight, const float* mean, const float* rstd,
+                            int64_t N, int64_t C, DropoutMask mask, bool accumulate, bool accumulate_branch,
+                            Stream s);
+
 // ---- activations ------------------------------------------------------------------------------------------
 
 // out = 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), GPT-2's tanh form of GELU (Hendrycks and Gimpel

@@ -46,6 +46,14 @@ Tensor add(Context& ctx, const Tensor& a, const Tensor& b);
 // Zeroes each element with probability p and scales the rest by 1/(1-p); x itself when p is 0.   any shape
 Tensor dropout(Context& ctx, const Tensor& x, float p);
 
+// sum = residual + dropout(branch, p), norm = layernorm(sum), fused: both are wanted, the stream goes on from sum.
+//                                                            (..,C), (..,C) -> (..,C), (..,C)
+struct SumAndNorm {
+    Tensor sum, norm;
+};
+SumAndNorm add_layernorm(Context& ctx, const Tensor& residual, const Tensor& branch, const LayerNorm& ln,
+                         float p);
+
 // Causal multi-head self-attention.                               (B,T,3*NH*HS) -> (B,T,NH*HS)
 // p: dropout of the attention probabilities.
 Tensor attention(Context& ctx, const Tensor& qkv, int64_t NH, float p);

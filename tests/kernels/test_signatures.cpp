@@ -44,6 +44,8 @@ const std::vector<Kernel> kKernels = {
     KERNEL(embedding_backward),
     KERNEL(layernorm_forward),
     KERNEL(layernorm_backward),
+    KERNEL(add_layernorm_forward),
+    KERNEL(add_layernorm_backward),
     KERNEL(gelu_forward),
     KERNEL(gelu_backward),
     KERNEL(relu_forward),

@@ -1,5 +1,6 @@
-// layernorm.cpp - LayerNorm over the last dimension, forward and backward, a row at a time in vectors.
-// Not here: RMSNorm; a residual add fused in front.
+// layernorm.cpp - LayerNorm over the last dimension, forward and backward, a row at a time in vectors; alone, and
+// with the residual addition in front of it.
+// Not here: RMSNorm.
 // Source: Ba, Kiros, Hinton 2016, eq. 3; backward: chapters/00_char_gpt/README.md, "LayerNorm, backwards".
 #include <algorithm>
 #include <cmath>
@@ -48,6 +49,22 @@ void forward_row(float* out, float& mean, float& rstd, const float* inp, const f
     });
     mean = m;
     rstd = r;
+}
+
+// sum = residual + branch * mask, n elements from `first` on, which is a multiple of 4 as Philox wants it.
+// subtle: two loops. In one, the compiler could fuse the product into the addition, which rounds once instead of
+// twice: other bits than add(residual, dropout(branch)).
+void add_branch(float* sum, const float* residual, const float* branch, int64_t first, int64_t n,
+                DropoutMask mask) {
+    if (mask.p > 0) {
+        for (int64_t i = first; i < first + n; i += 4) {
+            float scale[4];
+            mask.scale4(uint64_t(i), scale);
+            for (int64_t k = i; k < i + 4 && k < first + n; k++) sum[k] = branch[k] * scale[k - i];
+        }
+        branch = sum;
+    }
+    for (int64_t i = first; i < first + n; i++) sum[i] = residual[i] + branch[i];
 }
 
 }  // namespace
@@ -107,4 +124,29 @@ void cpu::layernorm_backward(float* dinp, float* dweight, float* dbias, const fl
             for (int64_t j = begin; j < end; j++) dbias[j] += pweight[C + j];
         }
     });
+}
+
+// Four rows are added, then normalised while they are in the first-level cache.
+void cpu::add_layernorm_forward(float* out, float* sum, float* mean, float* rstd, const float* residual,
+                                const float* branch, const float* weight, const float* bias, int64_t N,
+                                int64_t C, DropoutMask mask, Stream) {
+    constexpr int64_t kRows = 4;  // so that a group begins at a multiple of 4 elements, whatever C is
+    static_assert(kRowsPerTask % kRows == 0, "a task begins at a group");
+    parallel_ranges(N, kRowsPerTask, [&](int64_t begin, int64_t end) {
+        for (int64_t first = begin; first < end; first += kRows) {
+            const int64_t last = std::min(first + kRows, end);
+            add_branch(sum, residual, branch, first * C, (last - first) * C, mask);
+            for (int64_t i = first; i < last; i++)
+                forward_row(out + i * C, mean[i], rstd[i], sum + i * C, weight, bias, C);
+        }
+    });
+}
+
+// Two kernels: on a CPU the second reading of dsum costs little beside Philox, and mostly comes out of a cache.
+void cpu::add_layernorm_backward(float* dsum, float* dbranch, float* dweight, float* dbias, const float* dout,
+                                 const float* sum, const float* weight, const float* mean, const float* rstd,
+                                 int64_t N, int64_t C, DropoutMask mask, bool accumulate,
+                                 bool accumulate_branch, Stream s) {
+    cpu::layernorm_backward(dsum, dweight, dbias, dout, sum, weight, mean, rstd, N, C, accumulate, s);
+    cpu::dropout(dbranch, dsum, N * C, mask, accumulate_branch, s);
 }

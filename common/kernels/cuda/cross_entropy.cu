@@ -1,13 +1,20 @@
 // cross_entropy.cu - softmax and negative log-likelihood of each row, and the gradient of the logits: one
 // block per row. The probabilities exist in registers only.
+// Not here: a row that stays in registers between its two readings (cross_entropy_registers.cu).
 // Source: running maximum and sum: Milakov and Gimelshein 2018, algorithm 3. Derivation:
 // chapters/00_char_gpt/README.md, "Cross-entropy, backwards".
+#include "kernels/cuda/cross_entropy.cuh"
+
 #include "kernels/cuda/launcher.cuh"
 #include "kernels/cuda/reduce.cuh"
 #include "kernels/kernels.h"
 
 namespace {
 
+using cross_entropy_row::gradient;
+using cross_entropy_row::kLowest;
+using cross_entropy_row::loss;
+using cross_entropy_row::Sums;
 using gpu::real;
 
 // The row is read twice: once for its sum, once for the gradient. With as many threads as a block can have,
@@ -15,15 +22,9 @@ using gpu::real;
 // are 27 MB, about half of such a card's L2 cache, where the second reading can find them.
 constexpr unsigned kMaxThreads = 1024;
 
-constexpr float kLowest = -3.0e38f;  // finite: inf - inf would be NaN in a row of equal infinities
-
-struct RowSums {
-    float maximum, sum;  // of the logits; of exp(logit - maximum)
-};
-
 // Every thread gets the sums of the whole row. It is read once: where a larger logit turns up, what was added
 // under the old maximum is scaled down to the new one.
-__device__ RowSums softmax_sums(const real* row, int V) {
+__device__ Sums softmax_sums(const real* row, int V) {
     float maximum = kLowest, sum = 0;
     for (int v = threadIdx.x; v < V; v += blockDim.x) {
         const float x = float(row[v]), larger = fmaxf(maximum, x);
@@ -32,16 +33,6 @@ __device__ RowSums softmax_sums(const real* row, int V) {
     }
     const float of_row = block_max(maximum);
     return {of_row, block_sum(sum * expf(maximum - of_row))};
-}
-
-// -log softmax(row)[target] = log(sum) + (maximum - row[target]).
-// subtle: without the brackets large logits would round log(sum)
-__device__ float row_loss(const RowSums& s, float target_logit) {
-    return logf(s.sum) + (s.maximum - target_logit);
-}
-
-__device__ float row_gradient(const RowSums& s, float logit, bool is_target, float scale) {
-    return (expf(logit - s.maximum) / s.sum - (is_target ? 1.0f : 0.0f)) * scale;
 }
 
 __global__ void __launch_bounds__(kMaxThreads)
@@ -56,8 +47,8 @@ __global__ void __launch_bounds__(kMaxThreads)
         return;
     }
     const real* row = logits + i * V;
-    const RowSums s = softmax_sums(row, V);
-    if (threadIdx.x == 0) losses[i] = row_loss(s, float(row[target]));
+    const Sums s = softmax_sums(row, V);
+    if (threadIdx.x == 0) losses[i] = loss(s, float(row[target]));
 }
 
 __global__ void __launch_bounds__(kMaxThreads)
@@ -72,10 +63,10 @@ __global__ void __launch_bounds__(kMaxThreads)
         for (int v = threadIdx.x; v < V; v += blockDim.x) d[v] = real(0.0f);
         return;
     }
-    const RowSums s = softmax_sums(row, V);
+    const Sums s = softmax_sums(row, V);
     for (int v = threadIdx.x; v < V; v += blockDim.x) {
-        const float gradient = row_gradient(s, float(row[v]), v == target, scale);
-        d[v] = real(accumulate ? float(d[v]) + gradient : gradient);
+        const float d_v = gradient(s, float(row[v]), v == target, scale);
+        d[v] = real(accumulate ? float(d[v]) + d_v : d_v);
     }
 }
 
@@ -95,10 +86,10 @@ __global__ void __launch_bounds__(kMaxThreads)
         return;
     }
     const float target_logit = float(row[target]);  // before anyone overwrites it: a barrier follows
-    const RowSums s = softmax_sums(row, V);
-    if (threadIdx.x == 0) losses[i] = row_loss(s, target_logit);
+    const Sums s = softmax_sums(row, V);
+    if (threadIdx.x == 0) losses[i] = loss(s, target_logit);
     for (int v = threadIdx.x; v < V; v += blockDim.x)
-        row[v] = real(row_gradient(s, float(row[v]), v == target, scale));
+        row[v] = real(gradient(s, float(row[v]), v == target, scale));
 }
 
 // One block. In double the order of the additions shows in no bit of the float result but in the rarest case;
@@ -127,11 +118,19 @@ void gpu::cross_entropy_backward(real* dlogits, const real* logits, const int* t
            dlogits, logits, targets, int(V), scale, accumulate);
 }
 
-void gpu::cross_entropy_forward_backward(float* losses, real* logits, const int* targets, int64_t N,
-                                         int64_t V, float scale, Stream s) {
+void cross_entropy_plain::forward_backward(float* losses, real* logits, const int* targets, int64_t N,
+                                           int64_t V, float scale, Stream s) {
     if (N == 0) return;
     launch(cross_entropy_forward_backward_kernel, unsigned(N), threads_for_row(V, kMaxThreads), 0,
            cuda_stream(s), losses, logits, targets, int(V), scale);
+}
+
+void gpu::cross_entropy_forward_backward(float* losses, real* logits, const int* targets, int64_t N,
+                                         int64_t V, float scale, Stream s) {
+    if (false && cross_entropy_registers::takes(V))  // RUNGS
+        cross_entropy_registers::forward_backward(losses, logits, targets, N, V, scale, s);
+    else
+        cross_entropy_plain::forward_backward(losses, logits, targets, N, V, scale, s);
 }
 
 void gpu::mean_loss(float* mean, const float* losses, int64_t N, int64_t counted, Stream s) {

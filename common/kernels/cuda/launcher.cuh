@@ -16,6 +16,12 @@ inline unsigned threads_for_row(int64_t n, unsigned most) {
     return whole_warps < most ? unsigned(whole_warps) : most;
 }
 
+// Whether each begins at a multiple of 16 bytes, as kernels want it that access 16 bytes at once; nullptr does.
+template <class... P>
+bool are_aligned(const P*... pointers) {
+    return ((reinterpret_cast<uintptr_t>(pointers) % 16 == 0) && ...);
+}
+
 inline cudaStream_t cuda_stream(Stream s) {
     return s.handle;
 }

@@ -1,8 +1,10 @@
 // layernorm.cu - LayerNorm over the last dimension, forward and backward: one block per row, whose sums go
 // through a warp's shuffles and then through shared memory.
-// Not here: RMSNorm; a residual add fused in front; one warp per row with the row kept in registers, which
-// needs neither barriers nor the second and third reading of the row (out of cache: a row is a few KB).
+// Not here: RMSNorm; one warp per row with the row kept in registers, which needs neither barriers nor the second
+// and third reading of the row, and the residual addition in the same kernel: layernorm_warp.cu.
 // Source: Ba, Kiros, Hinton 2016, eq. 3; backward: chapters/00_char_gpt/README.md, "LayerNorm, backwards".
+#include "kernels/cuda/layernorm.cuh"
+
 #include "kernels/cuda/launcher.cuh"
 #include "kernels/cuda/reduce.cuh"
 #include "kernels/kernels.h"
@@ -19,6 +21,9 @@ constexpr unsigned kMaxThreads = 256;
 constexpr int kColumns = 32;
 constexpr int kRowThreads = 8;
 constexpr int kRows = 128;  // few enough that C = 768 and N = 4096 still make 768 blocks
+
+// And over the sums of ranges: 16 at once, 512 threads a block.
+constexpr int kRangeThreads = 16;
 
 __global__ void layernorm_forward_kernel(real* __restrict__ out, float* __restrict__ mean,
                                          float* __restrict__ rstd, const real* __restrict__ inp,
@@ -109,32 +114,46 @@ __global__ void layernorm_backward_params_kernel(float* __restrict__ partial, co
     }
 }
 
+// Thread (x,y) adds column x of every 16th range; then the 16 sums in order. A thread per column alone would wait
+// for one range after another: 256 of them at N = 16384.
 __global__ void add_partial_sums_kernel(float* __restrict__ dweight, float* __restrict__ dbias,
                                         const float* __restrict__ partial, int ranges, int C) {
-    const int c = blockIdx.x * blockDim.x + threadIdx.x;
-    if (c >= C) return;
+    __shared__ float dweight_of[kRangeThreads][kColumns], dbias_of[kRangeThreads][kColumns];
+    const int c = blockIdx.x * kColumns + threadIdx.x;
     float weight_sum = 0, bias_sum = 0;
-    for (int range = 0; range < ranges; range++) {
+    for (int range = threadIdx.y; range < ranges && c < C; range += kRangeThreads) {
         const float* from = partial + int64_t(range) * 2 * C;
         weight_sum += from[c];
         bias_sum += from[C + c];
     }
-    dweight[c] += weight_sum;
-    dbias[c] += bias_sum;
+    dweight_of[threadIdx.y][threadIdx.x] = weight_sum;
+    dbias_of[threadIdx.y][threadIdx.x] = bias_sum;
+    __syncthreads();
+
+    if (threadIdx.y == 0 && c < C) {
+        for (int y = 1; y < kRangeThreads; y++) {
+            weight_sum += dweight_of[y][threadIdx.x];
+            bias_sum += dbias_of[y][threadIdx.x];
+        }
+        dweight[c] += weight_sum;
+        dbias[c] += bias_sum;
+    }
 }
 
 }  // namespace
 
-void gpu::layernorm_forward(real* out, float* mean, float* rstd, const real* inp, const real* weight,
-                            const real* bias, int64_t N, int64_t C, Stream s) {
+// ---- the plain form ---------------------------------------------------------------------------------------
+
+void layernorm_plain::forward(real* out, float* mean, float* rstd, const real* inp, const real* weight,
+                              const real* bias, int64_t N, int64_t C, Stream s) {
     if (N == 0) return;
     launch(layernorm_forward_kernel, unsigned(N), threads_for_row(C, kMaxThreads), 0, cuda_stream(s), out,
            mean, rstd, inp, weight, bias, int(C));
 }
 
-void gpu::layernorm_backward(real* dinp, float* dweight, float* dbias, const real* dout, const real* inp,
-                             const real* weight, const float* mean, const float* rstd, int64_t N, int64_t C,
-                             bool accumulate, Stream s) {
+void layernorm_plain::backward(real* dinp, float* dweight, float* dbias, const real* dout, const real* inp,
+                               const real* weight, const float* mean, const float* rstd, int64_t N, int64_t C,
+                               bool accumulate, Stream s) {
     if (N == 0) return;
     launch(layernorm_backward_input_kernel, unsigned(N), threads_for_row(C, kMaxThreads), 0, cuda_stream(s),
            dinp, dout, inp, weight, mean, rstd, int(C), accumulate);
@@ -143,6 +162,67 @@ void gpu::layernorm_backward(real* dinp, float* dweight, float* dbias, const rea
     const Scratch<float> partial(int64_t(ranges) * 2 * C, s);
     launch(layernorm_backward_params_kernel, dim3(ranges, blocks_for(C, kColumns)),
            dim3(kColumns, kRowThreads), 0, cuda_stream(s), partial.get(), dout, inp, mean, rstd, N, int(C));
-    launch(add_partial_sums_kernel, blocks_for(C, kColumns), kColumns, 0, cuda_stream(s), dweight, dbias,
-           partial.get(), int(ranges), int(C));
+    add_partial_sums(dweight, dbias, partial.get(), ranges, C, s);
+}
+
+void layernorm_plain::add_partial_sums(float* dweight, float* dbias, const float* partial, int64_t ranges,
+                                       int64_t C, Stream s) {
+    launch(add_partial_sums_kernel, blocks_for(C, kColumns), dim3(kColumns, kRangeThreads), 0, cuda_stream(s),
+           dweight, dbias, partial, int(ranges), int(C));
+}
+
+// ---- which form -------------------------------------------------------------------------------------------
+
+namespace {
+
+template <class... P>
+bool uses_warps(int64_t C, const P*... pointers) {
+    return false && layernorm_warp::takes(C) && are_aligned(pointers...);  // RUNGS
+}
+
+}  // namespace
+
+void gpu::layernorm_forward(real* out, float* mean, float* rstd, const real* inp, const real* weight,
+                            const real* bias, int64_t N, int64_t C, Stream s) {
+    if (uses_warps(C, out, inp, weight, bias))
+        layernorm_warp::forward(out, nullptr, mean, rstd, inp, nullptr, weight, bias, N, C, {}, s);
+    else
+        layernorm_plain::forward(out, mean, rstd, inp, weight, bias, N, C, s);
+}
+
+void gpu::layernorm_backward(real* dinp, float* dweight, float* dbias, const real* dout, const real* inp,
+                             const real* weight, const float* mean, const float* rstd, int64_t N, int64_t C,
+                             bool accumulate, Stream s) {
+    if (uses_warps(C, dinp, dout, inp, weight))
+        layernorm_warp::backward(dinp, nullptr, dweight, dbias, dout, inp, weight, mean, rstd, N, C, {},
+                                 accumulate, false, s);
+    else
+        layernorm_plain::backward(dinp, dweight, dbias, dout, inp, weight, mean, rstd, N, C, accumulate, s);
+}
+
+// The plain form of the fused kernels is what they are equal to: one kernel after another.
+
+void gpu::add_layernorm_forward(real* out, real* sum, float* mean, float* rstd, const real* residual,
+                                const real* branch, const real* weight, const real* bias, int64_t N,
+                                int64_t C, DropoutMask mask, Stream s) {
+    if (uses_warps(C, out, sum, residual, branch, weight, bias)) {
+        layernorm_warp::forward(out, sum, mean, rstd, residual, branch, weight, bias, N, C, mask, s);
+        return;
+    }
+    if (mask.p > 0) gpu::dropout(sum, branch, N * C, mask, false, s);
+    gpu::add_forward(sum, residual, mask.p > 0 ? sum : branch, N * C, s);
+    layernorm_plain::forward(out, mean, rstd, sum, weight, bias, N, C, s);
+}
+
+void gpu::add_layernorm_backward(real* dsum, real* dbranch, float* dweight, float* dbias, const real* dout,
+                                 const real* sum, const real* weight, const float* mean, const float* rstd,
+                                 int64_t N, int64_t C, DropoutMask mask, bool accumulate,
+                                 bool accumulate_branch, Stream s) {
+    if (uses_warps(C, dsum, dbranch, dout, sum, weight)) {
+        layernorm_warp::backward(dsum, dbranch, dweight, dbias, dout, sum, weight, mean, rstd, N, C, mask,
+                                 accumulate, accumulate_branch, s);
+        return;
+    }
+    layernorm_plain::backward(dsum, dweight, dbias, dout, sum, weight, mean, rstd, N, C, accumulate, s);
+    gpu::dropout(dbranch, dsum, N * C, mask, accumulate_branch, s);
 }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "kernels/cuda/cross_entropy.cuh"
 #include "kernels/kernels.h"
 #include "tests/kernels/problems/cross_entropy.h"
 #include "tests/support/allclose.h"
@@ -28,12 +29,14 @@ Result two_buffers(const Problem& p) {
     return {results[0], results[1]};
 }
 
-Result in_place(const Problem& p) {
+using InPlace = decltype(gpu::cross_entropy_forward_backward);
+
+Result in_place(const Problem& p, InPlace* forward_backward = gpu::cross_entropy_forward_backward) {
     const auto results = in_any_order([&] {
         const RealArray logits(p.logits);
         const IntArray targets(p.targets);
         const FloatArray losses(p.N);
-        gpu::cross_entropy_forward_backward(losses, logits, targets, p.N, p.V, kScale, {});
+        forward_backward(losses, logits, targets, p.N, p.V, kScale, {});
         return std::vector<std::vector<float>>{losses.host(), logits.host()};
     });
     return {results[0], results[1]};
@@ -117,6 +120,36 @@ TEST_CASE("gpu::cross_entropy lets no NaN or infinity pass for a finite loss", "
     p.logits[3] = bad;  // not the target's
     REQUIRE_FALSE(std::isfinite(two_buffers(p).losses[0]));
     REQUIRE_FALSE(std::isfinite(in_place(p).losses[0]));
+}
+
+// 8192 and 50257: two and seven pieces of 16 bytes for each thread, or twice as many; odd sizes: rows that begin
+// anywhere. Below 1024 it is not chosen, but right all the same.
+TEST_CASE("gpu::cross_entropy with the row in registers equals plain loops", "[cuda]") {
+    const auto [N, V] = GENERATE(table<int64_t, int64_t>(
+        {{1, 1}, {5, 7}, {9, 17}, {4, 1024}, {11, 1025}, {3, 8193}, {3, 16391}, {3, 28671}, {3, 50257}}));
+    if (kUnderTsan && N * V > 1000) return;
+    if (V >= 1024 && !cross_entropy_registers::takes(V)) {
+        REQUIRE((V == 50257 && sizeof(gpu::real) == 4));  // float: too wide
+        return;
+    }
+    Problem p(N, V);
+    p.logits = stored(p.logits);
+    REQUIRE(differences("cross_entropy in registers", p,
+                        in_place(p, cross_entropy_registers::forward_backward), reference(p)) == "");
+}
+
+TEST_CASE("gpu::cross_entropy in registers: extremes, and no NaN passes for a finite loss", "[cuda]") {
+    Problem p = extreme_problem();
+    p.logits = stored(p.logits);
+    REQUIRE(differences("cross_entropy of extremes, in registers", p,
+                        in_place(p, cross_entropy_registers::forward_backward), reference(p)) == "");
+    const float bad = GENERATE(float(NAN), float(INFINITY));
+    for (const size_t at : {size_t(3), size_t(60)}) {  // in a whole piece, behind the last one
+        Problem q(1, 61);
+        q.targets[0] = 0;
+        q.logits[at] = bad;
+        REQUIRE_FALSE(std::isfinite(in_place(q, cross_entropy_registers::forward_backward).losses[0]));
+    }
 }
 
 TEST_CASE("gpu::mean_loss divides by the targets that count", "[cuda]") {

@@ -1,9 +1,10 @@
-// test_layernorm.cpp - gpu::layernorm_forward and _backward against the definition in plain double-precision
-// loops, and against cpu::.
+// test_layernorm.cpp - gpu::layernorm_forward and _backward, in their plain and in their fast form, against the
+// definition in plain double-precision loops, and against cpu::; gpu::add_layernorm against its parts.
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
+#include "kernels/cuda/layernorm.cuh"
 #include "kernels/kernels.h"
 #include "tests/kernels/problems/layernorm.h"
 #include "tests/support/allclose.h"
@@ -19,14 +20,34 @@ void round_inputs(Problem& p) {
     for (auto* x : {&p.inp, &p.weight, &p.bias, &p.dout, &p.dinp_before}) *x = stored(*x);
 }
 
-Result run(const Problem& p, bool accumulate) {
+struct Form {
+    const char* name;
+    bool (*takes)(int64_t C);
+    decltype(gpu::layernorm_forward)* forward;
+    decltype(gpu::layernorm_backward)* backward;
+};
+
+void warp_forward(gpu::real* out, float* mean, float* rstd, const gpu::real* inp, const gpu::real* weight,
+                  const gpu::real* bias, int64_t N, int64_t C, Stream s) {
+    layernorm_warp::forward(out, nullptr, mean, rstd, inp, nullptr, weight, bias, N, C, {}, s);
+}
+void warp_backward(gpu::real* dinp, float* dweight, float* dbias, const gpu::real* dout, const gpu::real* inp,
+                   const gpu::real* weight, const float* mean, const float* rstd, int64_t N, int64_t C,
+                   bool accumulate, Stream s) {
+    layernorm_warp::backward(dinp, nullptr, dweight, dbias, dout, inp, weight, mean, rstd, N, C, {},
+                             accumulate, false, s);
+}
+
+const Form kPlain = {"plain", [](int64_t) { return true; }, gpu::layernorm_forward, gpu::layernorm_backward};
+const Form kWarp = {"warp", layernorm_warp::takes, warp_forward, warp_backward};
+
+Result run(const Form& form, const Problem& p, bool accumulate) {
     const auto results = in_any_order([&] {
         const RealArray inp(p.inp), weight(p.weight), bias(p.bias), dout(p.dout), out(p.N * p.C);
         const RealArray dinp(accumulate ? p.dinp_before : std::vector<float>(p.inp.size(), NAN));
         const FloatArray mean(p.N), rstd(p.N), dweight(p.dweight_before), dbias(p.dbias_before);
-        gpu::layernorm_forward(out, mean, rstd, inp, weight, bias, p.N, p.C, {});
-        gpu::layernorm_backward(dinp, dweight, dbias, dout, inp, weight, mean, rstd, p.N, p.C, accumulate,
-                                {});
+        form.forward(out, mean, rstd, inp, weight, bias, p.N, p.C, {});
+        form.backward(dinp, dweight, dbias, dout, inp, weight, mean, rstd, p.N, p.C, accumulate, {});
         return std::vector<std::vector<float>>{out.host(),  mean.host(),    rstd.host(),
                                                dinp.host(), dweight.host(), dbias.host()};
     });
@@ -51,12 +72,19 @@ TEST_CASE("gpu::layernorm equals plain loops, and cpu::layernorm", "[cuda]") {
                                                           {127, 33},
                                                           {129, 32},
                                                           {515, 48},
-                                                          {256, 384}}));
+                                                          {256, 384},
+                                                          {131, 8},
+                                                          {9, 520},
+                                                          {6, 768},
+                                                          {5, 1024}}));
     const bool accumulate = GENERATE(false, true);
+    const Form& form = *GENERATE(&kPlain, &kWarp);
+    CAPTURE(form.name);
+    if (!form.takes(C)) return;
     if (kUnderTsan && N * C > 2500) return;
     Problem p(N, C);
     round_inputs(p);
-    const Result got = run(p, accumulate);
+    const Result got = run(form, p, accumulate);
     const Reference want = reference(p, accumulate);
     // Two numbers may lie so close together that rstd multiplies their rounding, up to 1/sqrt(1e-5) = 316.
     const double tolerance = C == 2 ? 1e-3 : kRowTolerance, in_storage = tolerance + kStorageRounding;
@@ -79,23 +107,137 @@ TEST_CASE("gpu::layernorm equals plain loops, and cpu::layernorm", "[cuda]") {
 }
 
 TEST_CASE("gpu::layernorm keeps the variance of numbers that are far from zero", "[cuda]") {
-    Problem p(3, 65);
+    const Form& form = *GENERATE(&kPlain, &kWarp);
+    Problem p(3, 64);
     for (float& x : p.inp) x += 1000;  // the mean of squares minus the squared mean would keep no digit of it
     round_inputs(p);
-    const Result got = run(p, false);
+    const Result got = run(form, p, false);
     const Reference want = reference(p, false);
     require_close(p, "out", got.out, want.out, 1e-3 + kStorageRounding);
     require_close(p, "rstd", got.rstd, want.rstd, 1e-4);
 }
 
 TEST_CASE("gpu::layernorm of equal numbers is the bias", "[cuda]") {
-    Problem p(2, 19);
+    const Form& form = *GENERATE(&kPlain, &kWarp);
+    Problem p(2, 24);
     std::fill(p.inp.begin(), p.inp.end(), 0.5f);
     round_inputs(p);
-    const Result got = run(p, false);
+    const Result got = run(form, p, false);
     for (int64_t i = 0; i < p.N; i++)
         REQUIRE(std::equal(p.bias.begin(), p.bias.end(), got.out.begin() + std::ptrdiff_t(i * p.C)));
     for (const float x : got.dinp) REQUIRE(std::isfinite(x));
+}
+
+namespace {
+
+struct Arrays {  // what the fused kernels and their parts read and write
+    RealArray residual, branch, weight, bias, dout, out, sum, dsum, dbranch;
+    FloatArray mean, rstd, dweight, dbias;
+    Arrays(const Problem& p, const std::vector<float>& branch)
+        : residual(p.inp),
+          branch(branch),
+          weight(p.weight),
+          bias(p.bias),
+          dout(p.dout),
+          out(p.N * p.C),
+          sum(p.N * p.C),
+          dsum(p.dinp_before),
+          dbranch(p.N * p.C),
+          mean(p.N),
+          rstd(p.N),
+          dweight(p.dweight_before),
+          dbias(p.dbias_before) {}
+    std::vector<std::vector<float>> results() const {
+        return {out.host(),  sum.host(),     mean.host(),    rstd.host(),
+                dsum.host(), dbranch.host(), dweight.host(), dbias.host()};
+    }
+};
+
+}  // namespace
+
+TEST_CASE("gpu::add_layernorm equals dropout, add_forward and layernorm to the last bit", "[cuda]") {
+    const auto [N, C] = GENERATE(table<int64_t, int64_t>({{1, 1}, {3, 19}, {67, 24}, {70, 264}, {4, 768}}));
+    const float probability = GENERATE(0.0f, 0.3f);
+    const Form& form = *GENERATE(&kPlain, &kWarp);
+    if (!form.takes(C) || (kUnderTsan && N * C > 2500)) return;
+    CAPTURE(N, C, probability, form.name);
+    const DropoutMask mask{probability, 42, 9};
+    Problem p(N, C);
+    round_inputs(p);
+    const std::vector<float> branch = stored(random_floats(N * C, 8));
+
+    const auto fused = in_any_order([&] {
+        const Arrays a(p, branch);
+        if (&form == &kWarp) {
+            layernorm_warp::forward(a.out, a.sum, a.mean, a.rstd, a.residual, a.branch, a.weight, a.bias, N,
+                                    C, mask, {});
+            layernorm_warp::backward(a.dsum, a.dbranch, a.dweight, a.dbias, a.dout, a.sum, a.weight, a.mean,
+                                     a.rstd, N, C, mask, true, false, {});
+        } else {
+            gpu::add_layernorm_forward(a.out, a.sum, a.mean, a.rstd, a.residual, a.branch, a.weight, a.bias,
+                                       N, C, mask, {});
+            gpu::add_layernorm_backward(a.dsum, a.dbranch, a.dweight, a.dbias, a.dout, a.sum, a.weight,
+                                        a.mean, a.rstd, N, C, mask, true, false, {});
+        }
+        return a.results();
+    });
+    const Arrays a(p, branch);
+    const RealArray dropped(N * C);
+    gpu::dropout(dropped, a.branch, N * C, mask, false, {});
+    gpu::add_forward(a.sum, a.residual, dropped, N * C, {});
+    form.forward(a.out, a.mean, a.rstd, a.sum, a.weight, a.bias, N, C, {});
+    form.backward(a.dsum, a.dweight, a.dbias, a.dout, a.sum, a.weight, a.mean, a.rstd, N, C, true, {});
+    gpu::dropout(a.dbranch, a.dsum, N * C, mask, false, {});
+    const auto parts = a.results();
+    for (size_t i = 0; i < parts.size(); i++) {
+        CAPTURE(i);
+        REQUIRE(same_bytes(fused[i], parts[i]));
+    }
+
+    // And the CPU's, which adds and rounds in float.
+    std::vector<float> out(p.inp.size()), sum(out.size()), dsum(p.dinp_before), dbranch(out.size());
+    std::vector<float> mean(static_cast<size_t>(N)), rstd(mean.size()), dweight(p.dweight_before),
+        dbias(p.dbias_before);
+    cpu::add_layernorm_forward(out.data(), sum.data(), mean.data(), rstd.data(), p.inp.data(), branch.data(),
+                               p.weight.data(), p.bias.data(), N, C, mask, {});
+    cpu::add_layernorm_backward(dsum.data(), dbranch.data(), dweight.data(), dbias.data(), p.dout.data(),
+                                sum.data(), p.weight.data(), mean.data(), rstd.data(), N, C, mask, true,
+                                false, {});
+    // In bfloat16 sum is rounded before the statistics see it: what depends on it has two roundings.
+    const double tolerance = kRowTolerance + 4 * kStorageRounding;
+    const auto close = [&](const char* what, const std::vector<float>& got, const std::vector<float>& want,
+                           double tol) {
+        return allclose(std::string("add_layernorm ") + what, p.sizes(), got.data(), want.data(),
+                        int64_t(want.size()), tol, tol);
+    };
+    REQUIRE(close("sum, cpu", fused[1], sum, 2e-7 + 2 * kStorageRounding) == "");
+    REQUIRE(close("out, cpu", fused[0], out, tolerance) == "");
+    REQUIRE(close("dsum, cpu", fused[4], dsum, tolerance) == "");
+    REQUIRE(close("dbranch, cpu", fused[5], dbranch, tolerance) == "");
+    const double columns = column_tolerance(N) + 2 * kStorageRounding * std::sqrt(double(N));
+    REQUIRE(close("dweight, cpu", fused[6], dweight, columns) == "");
+    REQUIRE(close("dbias, cpu", fused[7], dbias, columns) == "");
+}
+
+TEST_CASE("gpu::add_layernorm_backward adds to a gradient of the branch that is there already", "[cuda]") {
+    const Form& form = *GENERATE(&kPlain, &kWarp);
+    Problem p(5, 24);
+    round_inputs(p);
+    const DropoutMask mask{0.3f, 42, 9};
+    const std::vector<float> before = stored(random_floats(p.N * p.C, 9));
+    std::vector<float> dbranch[2];
+    for (const bool accumulate : {false, true}) {
+        const Arrays a(p, before);  // a.branch serves as dbranch
+        form.forward(a.out, a.mean, a.rstd, a.residual, a.weight, a.bias, p.N, p.C, {});
+        (&form == &kWarp ? layernorm_warp::backward : gpu::add_layernorm_backward)(
+            a.dsum, a.branch, a.dweight, a.dbias, a.dout, a.residual, a.weight, a.mean, a.rstd, p.N, p.C,
+            mask, false, accumulate, {});
+        dbranch[accumulate] = a.branch.host();
+    }
+    for (size_t i = 0; i < before.size(); i++) dbranch[0][i] += before[i];
+    const double tolerance = 1e-6 + 2 * kStorageRounding;
+    REQUIRE(allclose("add_layernorm dbranch, accumulated", p.sizes(), dbranch[1].data(), dbranch[0].data(),
+                     p.N * p.C, tolerance, tolerance) == "");
 }
 
 #endif
