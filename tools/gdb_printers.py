@@ -2,10 +2,24 @@
 # and, in builds that run CUDA kernels on the CPU, what the CUDA threads of a block do and where they wait.
 # Load it with `source tools/gdb_printers.py`, or start gdb in this folder with `gdb -x tools/gdb_printers.py`.
 # Not here: drawing or statistics; `call` works on the program's own functions.
+import struct
+
 import gdb
 import gdb.printing
 
 SHOWN = 6  # numbers shown of a tensor
+
+
+def numbers(memory, dtype, count):
+    """The first numbers at an address, as text."""
+    if dtype == "bfloat16":  # the upper half of a float
+        halves = memory.cast(gdb.lookup_type("unsigned short").pointer())
+        bits = [int(halves[i]) << 16 for i in range(count)]
+        values = [struct.unpack("f", struct.pack("I", b))[0] for b in bits]
+    else:
+        data = memory.cast(gdb.lookup_type("int" if dtype == "int32" else "float").pointer())
+        values = [float(data[i]) for i in range(count)]
+    return ", ".join("%.5g" % value for value in values)
 
 
 class TensorPrinter:
@@ -26,12 +40,10 @@ class TensorPrinter:
         numel = 1
         for size in shape:
             numel *= size
-        c_type = gdb.lookup_type("int" if dtype == "int32" else "float")
-        if dtype in ("float32", "int32") and int(v["memory"]):
-            data = v["memory"].cast(c_type.pointer())
+        if int(v["memory"]):
             try:
-                first = ["%.5g" % float(data[i]) for i in range(min(SHOWN, numel))]
-                text += " = {%s%s}" % (", ".join(first), ", ..." if numel > SHOWN else "")
+                first = numbers(v["memory"], dtype, min(SHOWN, numel))
+                text += " = {%s%s}" % (first, ", ..." if numel > SHOWN else "")
             except gdb.MemoryError:
                 text += " = memory that is gone"
         gradient = v["gradient"]
@@ -58,9 +70,9 @@ class Grad(gdb.Command):
         if int(gradient) == 0 or int(gradient.dereference()["memory"]) == 0:
             print("no gradient yet")
             return
-        data = gradient.dereference()["memory"].cast(gdb.lookup_type("float").pointer())
-        count = int(words[1]) if len(words) > 1 else SHOWN
-        print("{%s, ...}" % ", ".join("%.5g" % float(data[i]) for i in range(count)))
+        state = gradient.dereference()
+        dtype = "float32" if bool(state["is_parameter"]) else str(tensor["dtype"]).replace("DType::k", "").lower()
+        print("{%s, ...}" % numbers(state["memory"], dtype, int(words[1]) if len(words) > 1 else SHOWN))
 
 
 class TapeCommand(gdb.Command):

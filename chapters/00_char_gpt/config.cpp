@@ -48,6 +48,8 @@ void add_common_flags(CliVerb& verb, Config* c) {
                 is_cuda_emulated()
                     ? "where to compute; cuda is emulated on the CPU, thread by thread, preset tiny"
                     : "where to compute");
+    verb.choice("--precision", &c->precision, {"fp32", "bf16"},
+                "of weights and activations; it must be the device's, which the build decides");
     verb.count("--threads", &c->threads, 1, 1024, "cores to use");
     verb.toggle("--quiet", &c->quiet, "no configuration and no progress on stderr");
     verb.toggle("--json", &c->json, "one JSON object as the last line of stdout");
@@ -119,6 +121,20 @@ void add_sample_flags(CliVerb& verb, Config* c) {
     add_common_flags(verb, c);
 }
 
+// The type that memory holds is compiled in (gpu::real), so a flag can only say what is there. It is for scripts that must not
+// compute in another one by mistake.
+void check_precision(const Config& config) {
+    const std::string has = chosen_precision(config), wanted = config.precision;
+    if (wanted.empty() || wanted == has) return;
+    if (chosen_device(config) == Device::kCpu)
+        user_error(
+            "--precision bf16 is for CUDA, the CPU computes this chapter in fp32; make chapter00 BUILD=host "
+            "PRECISION=bf16 has it for --device cuda");
+    user_error(
+        "--precision %s: the CUDA kernels of this build store %s; make chapter00 BUILD=%s PRECISION=%s",
+        wanted.c_str(), has.c_str(), is_cuda_emulated() ? "host" : "cuda", wanted.c_str());
+}
+
 }  // namespace
 
 std::string parse_command_line(int argc, const char* const* argv, Config* config,
@@ -173,6 +189,7 @@ std::string parse_command_line(int argc, const char* const* argv, Config* config
             "BUILD=host");
     if (config->device == "cuda" && !device_problem(Device::kCuda).empty())
         user_error("--device cuda: %s; --device cpu needs none", device_problem(Device::kCuda).c_str());
+    check_precision(*config);
     return verb;
 }
 
@@ -243,6 +260,10 @@ Device chosen_device(const Config& config) {
     const bool has_gpu =
         has_device(Device::kCuda) && !is_cuda_emulated() && device_problem(Device::kCuda).empty();
     return config.device == "cuda" || (config.device == "auto" && has_gpu) ? Device::kCuda : Device::kCpu;
+}
+
+const char* chosen_precision(const Config& config) {
+    return precision_name(storage_dtype(chosen_device(config)));
 }
 
 void check_memory(const Config& config, int64_t V) {

@@ -19,20 +19,26 @@ inline double parameter_count(const GptConfig& config) {
 // Bytes that training needs: weights, gradients and moments, one micro-batch's activations, a step's ids.
 //   batch       windows per micro-batch
 //   accumulate  micro-batches per step
-inline double training_bytes(const GptConfig& config, int64_t batch, int64_t accumulate) {
+//   stored      what the device stores activations in
+inline double training_bytes(const GptConfig& config, int64_t batch, int64_t accumulate,
+                             DType stored = DType::kFloat32) {
     const double C = double(config.C), D = double(config.NH) * double(config.HS), V = double(config.V);
     const double T = double(config.T), N = double(batch) * T, L = double(config.L);
     const double per_row =
         L * (4 * C + 4 * D + 8 * C) + 4 * D + 8 * C + V + 2 * C;  // kept, and gradients on the way
     const double dropped = config.dropout > 0 ? L * 6 * C : 0;    // the branches before and after dropout
     const double ids = 2 * N * double(accumulate);                // inputs and targets of a whole step
-    return 4 * (4 * parameter_count(config) + N * (per_row + dropped) + ids);  // float32; two moments
+    // weights, gradients and two moments in float32, and what kernels read where that is something else
+    const double per_weight = 4 * 4 + (stored == DType::kFloat32 ? 0 : double(dtype_size(stored)));
+    return per_weight * parameter_count(config) + double(dtype_size(stored)) * N * (per_row + dropped) +
+           4 * ids;
 }
 
 // Stops with arithmetic when the machine, or the GPU, has less. advice: what would need less.
 inline void check_training_memory(const GptConfig& config, int64_t batch, int64_t accumulate,
                                   const std::string& advice, Device device = Device::kCpu) {
-    const double gib = 1 << 30, needed = training_bytes(config, batch, accumulate) / gib;
+    const double gib = 1 << 30;
+    const double needed = training_bytes(config, batch, accumulate, storage_dtype(device)) / gib;
     const bool is_gpu = device == Device::kCuda;
     const double present = (is_gpu ? double(device_memory(device).total) : memory_bytes()) / gib;
     if (needed > present)

@@ -83,8 +83,8 @@ class Gpt {
     void init(Init how, uint64_t seed) {
         const float std = 0.02f;
         const float projection_std = how == Init::kGpt2 ? std / std::sqrt(2.0f * float(config.L)) : std;
-        fill_normal(wte, how == Init::kPytorch ? 1.0f : std, seed);
-        fill_normal(wpe, how == Init::kPytorch ? 1.0f : std, seed);
+        fill_normal(params, wte, how == Init::kPytorch ? 1.0f : std, seed);
+        fill_normal(params, wpe, how == Init::kPytorch ? 1.0f : std, seed);
         for (const GptBlock& b : h) {
             init(b.ln_1);
             init(b.c_attn, how, std, seed);
@@ -114,17 +114,21 @@ class Gpt {
         if (bias) params.declare(name + ".bias", {OC}, &w.bias);
     }
 
-    static void init(const LayerNorm& ln) {
-        fill(ln.weight, 1.0f);
-        fill(ln.bias, 0.0f);
+    void init(const LayerNorm& ln) {
+        fill(params, ln.weight, 1.0f);
+        fill(params, ln.bias, 0.0f);
     }
-    static void init(const Linear& w, Init how, float std, uint64_t seed) {
+    void init(const Linear& w, Init how, float std, uint64_t seed) {
         const float bound = 1.0f / std::sqrt(float(w.weight.last()));
         if (how == Init::kPytorch)
-            fill_uniform(w.weight, bound, seed);
+            fill_uniform(params, w.weight, bound, seed);
         else
-            fill_normal(w.weight, std, seed);
-        if (!w.bias.is_null()) how == Init::kPytorch ? fill_uniform(w.bias, bound, seed) : fill(w.bias, 0.0f);
+            fill_normal(params, w.weight, std, seed);
+        if (w.bias.is_null()) return;
+        if (how == Init::kPytorch)
+            fill_uniform(params, w.bias, bound, seed);
+        else
+            fill(params, w.bias, 0.0f);
     }
 
     // Without dropout the projection and the addition are one kernel, with it the addition and the LayerNorm:

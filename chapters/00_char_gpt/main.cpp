@@ -65,8 +65,9 @@ void print_config(const Config& config, const Dataset& data, const Gpt& gpt, con
                                    : "CUDA on " + device_description(Device::kCuda);
     else if (config.device == "auto" && has_device(Device::kCuda) && !is_cuda_emulated())
         where += " of the CPU: " + device_problem(Device::kCuda);
-    std::fprintf(stderr, "model: %lld parameters; %s; run in %s\n\n",
-                 static_cast<long long>(gpt.params.numel()), where.c_str(), utf8::printable(folder).c_str());
+    std::fprintf(stderr, "model: %lld parameters, %s; %s; run in %s\n\n",
+                 static_cast<long long>(gpt.params.numel()), chosen_precision(config), where.c_str(),
+                 utf8::printable(folder).c_str());
 }
 
 // What to type to go on with a run: its text is not in its checkpoint, whose bytes know no paths.
@@ -113,8 +114,7 @@ int train(Config config, const std::vector<std::string>& given_flags, const std:
     const CosineSchedule schedule = {config.lr, config.min_lr, config.warmup, planned};
 
     if (is_resuming) {
-        load_weights(*checkpoint, gpt.params);
-        load_moments(*checkpoint, gpt.params, optimizer);
+        load_training(ctx, *checkpoint, at.step, gpt.params, optimizer);
         if (at.step >= config.max_steps) {
             std::fprintf(stderr, "%s is finished: step %lld of %lld; --max-steps N trains on\n",
                          utf8::printable(folder).c_str(), static_cast<long long>(at.step),

@@ -43,8 +43,8 @@ void generate(Context& ctx, const Gpt& gpt, std::vector<int> ids, int64_t n, Sam
         const ArenaScope scope(ctx);
         const int64_t t = std::min<int64_t>(int64_t(ids.size()), gpt.config.T);
         Tensor logits = gpt.forward(ctx, ctx.ids(&ids[ids.size() - size_t(t)], {1, t}));  // (1,t,V)
-        const float* last_row = static_cast<const float*>(logits.ptr()) + (t - 1) * gpt.config.V;
-        const std::vector<float> last = floats_on_host(ctx.device, last_row, gpt.config.V);
+        const std::vector<float> last =
+            floats_on_host(ctx.device, logits.ptr().at((t - 1) * gpt.config.V), gpt.config.V);
         ids.push_back(sampler.pick(last.data(), int(gpt.config.V)));
         on_id(ids.back());
     }

@@ -121,6 +121,8 @@ void write_config_json(const std::string& folder, const Config& config, const Da
     add("vocabulary", std::to_string(model.V));
     add("data", data.corpus.name);
     add("data.hash", data.hash);
+    add("device", device_name(chosen_device(config)));
+    add("precision", chosen_precision(config));
     add("threads", std::to_string(config.threads));
     add("compiler", compiler_line());
     json += "  \"machine\": " + html::json_string(machine_line()) + "\n}\n";

@@ -111,6 +111,10 @@ void run_tape(const Config& config) {
 void run_gradcheck(const Config& config) {
     if (config.dropout > 0)
         usage_error("gradcheck wants --dropout 0: a loss that draws anew has no difference quotient");
+    if (storage_dtype(chosen_device(config)) != DType::kFloat32)
+        usage_error(
+            "gradcheck wants float32: between neighbours of bfloat16 a loss has no difference quotient; use "
+            "--device cpu, or make chapter00 BUILD=host for CUDA");
     OneStep step(config);
     step.gpt.params.zero_grad();
     step.ctx.backward(step.loss());
@@ -125,7 +129,7 @@ void run_gradcheck(const Config& config) {
         Tensor inputs = step.ctx.ids(step.batch.inputs.data(), {step.batch.B, step.gpt.config.T});
         Tensor targets = step.ctx.ids(step.batch.targets.data(), {N});
         Tensor logits = step.gpt.forward(step.ctx, inputs);
-        Tensor losses = step.ctx.make("losses", {N});
+        Tensor losses = step.ctx.make("losses", {N}, DType::kFloat32);
         DISPATCH(step.ctx, cross_entropy_forward, losses.ptr(), logits.ptr(), targets.ptr(), N,
                  logits.last());
         const std::vector<float> rows = floats_on_host(step.ctx.device, losses.ptr(), N);

@@ -10,16 +10,14 @@ namespace {
 // Rows [first, ...) of a matrix, as a handle of their own.
 Tensor rows_from(const Tensor& matrix, int64_t first) {
     Tensor rows = matrix;
-    rows.memory =
-        static_cast<char*>(matrix.memory) + size_t(first * matrix.last()) * dtype_size(matrix.dtype);
+    rows.memory = matrix.ptr().at(first * matrix.last()).memory;
     rows.shape[0] -= first;
     rows.stamp = 0;
     return rows;
 }
 
 std::vector<float> to_host(Context& ctx, const Tensor& logits) {
-    const float* values = logits.ptr();
-    return floats_on_host(ctx.device, values, logits.numel());
+    return floats_on_host(ctx.device, logits.ptr(), logits.numel());
 }
 
 }  // namespace

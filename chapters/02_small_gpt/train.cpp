@@ -181,8 +181,7 @@ int run_train(Config config, const std::vector<std::string>& given_flags, const 
     const std::vector<uint32_t> token_bytes = bytes_of_tokens(data.vocabulary);
 
     if (is_resuming) {
-        load_weights(*checkpoint, gpt.params);
-        load_moments(*checkpoint, gpt.params, optimizer);
+        load_training(ctx, *checkpoint, at.step, gpt.params, optimizer);
         if (at.step >= config.max_steps) {
             std::fprintf(stderr, "%s is finished: step %" PRId64 " of %" PRId64 "; --max-steps N trains on\n",
                          utf8::printable(folder).c_str(), at.step, config.max_steps);

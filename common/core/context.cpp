@@ -121,13 +121,15 @@ float Context::to_host(const Tensor& scalar) const {
 void Context::backward(const Tensor& loss) {
     CHECK(is_recording, "[backward] nothing was recorded: NoGrad is in force");
     CHECK(loss.gradient, "[backward] the loss was made without a gradient");
+    CHECK(loss.dtype == DType::kFloat32, "[backward] a loss is float32, [%s] is %s", loss.name,
+          dtype_name(loss.dtype));
     // The op that makes a loss knows its own derivative; 1 is all that is passed to it.
     CHECK_EQ(loss.numel(), 1);
     *loss.gradient = {one_, true, false};
     for (auto node = tape.rbegin(); node != tape.rend(); ++node) {
         Node& n = **node;
         if (!n.has_gradient()) continue;
-        if (n.y.gradient->is_written) inspect(n.op, "backward", n.y.gradient->memory, n.y);
+        if (n.y.gradient->is_written) inspect(n.op, "backward", grad_of(n.y), n.y);
         n.backward(*this);
         if (n.y.gradient->memory && n.y.gradient->memory != one_) {
             arena.recycle(n.y.gradient->memory, n.y.bytes());
@@ -152,19 +154,14 @@ bool Context::inspects() const {
     return traces() || stops_at_nan() || watch_non_finite;
 }
 
-void Context::inspect(const char* op, const char* pass, const void* memory, const Tensor& like) {
+void Context::inspect(const char* op, const char* pass, Pointer values, const Tensor& like) {
     const bool trace = traces(), stop_at_nan = stops_at_nan();
-    if (!inspects() || like.dtype != DType::kFloat32) return;
+    if (!inspects() || like.dtype == DType::kInt32) return;
     const int64_t n = like.numel();
-    const float* x = static_cast<const float*>(memory);
-    std::vector<float> copy;
-    if (device != Device::kCpu) {
-        copy = floats_on_host(device, x, n);
-        x = copy.data();
-    }
+    const std::vector<float> x = floats_on_host(device, values, n);
     double sum = 0;
     float low = INFINITY, high = -INFINITY;
-    for (int64_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < x.size(); i++) {
         if (!std::isfinite(x[i]) && (stop_at_nan || watch_non_finite)) {
             const std::string what =
                 format("%s of [%s] %s, element %lld is %g", pass, op, like.shape_text().c_str(),

@@ -49,14 +49,18 @@ struct Context {
     Context& operator=(const Context&) = delete;
 
     // ---- for ops ----
-    // An activation in the arena; it gets a gradient when the tape is recording.
-    Tensor make(const char* op, std::initializer_list<int64_t> shape, DType dtype = DType::kFloat32);
+    // An activation in the arena, of what the device stores; it gets a gradient when the tape is recording.
+    Tensor make(const char* op, std::initializer_list<int64_t> shape) {
+        return make(op, shape, storage_dtype(device));
+    }
+    // The same of another type: statistics and losses are DType::kFloat32 on every device.
+    Tensor make(const char* op, std::initializer_list<int64_t> shape, DType dtype);
     Tensor make_like(const char* op, const Tensor& x);
     // Appends a node to the tape, or returns null when nothing is recorded. Also the place of GPT_TRACE and
     // GPT_NAN.
     template <class N>
     N* record(const char* op, const Tensor& y) {
-        inspect(op, "forward", y.memory, y);
+        inspect(op, "forward", {y.memory, y.dtype}, y);
         if (!is_recording) return nullptr;
         auto node = std::make_unique<N>();
         N* raw = node.get();
@@ -100,7 +104,7 @@ struct Context {
     }
     // Whether anybody wants to look into tensors as they are made: GPT_TRACE, GPT_NAN, watch_non_finite.
     bool inspects() const;
-    void inspect(const char* op, const char* pass, const void* memory, const Tensor& like);
+    void inspect(const char* op, const char* pass, Pointer values, const Tensor& like);
 
   private:
     friend class KernelCall;

@@ -7,8 +7,10 @@
 #include <initializer_list>
 #include <string>
 #include <type_traits>
+#include <vector>
 
 #include "core/arena.h"
+#include "core/bfloat16.h"
 #include "core/check.h"
 #include "core/dtype.h"
 
@@ -23,9 +25,23 @@ struct Pointer {
         CHECK(dtype == wanted, "[tensor] holds %s, kernel wants %s", dtype_name(dtype), dtype_name(wanted));
         return static_cast<T*>(memory);
     }
+    Pointer at(int64_t element) const {
+        return {static_cast<char*>(memory) + element * int64_t(dtype_size(dtype)), dtype};
+    }
 };
 
-// Where the gradient of one tensor is gathered; shared by all handles of that tensor.
+// A copy of n elements where the host can read them, float32 as they are, bfloat16 widened.
+inline std::vector<float> floats_on_host(Device device, Pointer from, int64_t n) {
+    if (from.dtype != DType::kBFloat16) return floats_on_host(device, static_cast<const float*>(from), n);
+    std::vector<uint16_t> halves(static_cast<size_t>(n));
+    device_download(device, halves.data(), from.memory, halves.size() * sizeof(uint16_t));
+    std::vector<float> floats(halves.size());
+    for (size_t i = 0; i < halves.size(); i++) floats[i] = bfloat16_to_float(halves[i]);
+    return floats;
+}
+
+// Where the gradient of one tensor is gathered; shared by all handles of that tensor. It is stored as the tensor is, but a
+// parameter's is float32.
 struct Gradient {
     void* memory = nullptr;  // allocated at the first write of a backward pass; a parameter's is always there
     bool is_written = false;    // activations: the first writer sets, later ones add

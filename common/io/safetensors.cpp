@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "core/bfloat16.h"
 #include "core/check.h"
 #include "io/file.h"
 #include "io/utf8.h"
@@ -456,13 +457,9 @@ void SafetensorsFile::read_floats(const std::string& name, const std::vector<int
     if (found.dtype == "F32") {
         read(name, dst, found.bytes);
     } else if (found.dtype == "BF16") {
-        // A bfloat16 is the upper half of a float.
         std::vector<uint16_t> halves(found.bytes / 2);
         read(name, halves.data(), found.bytes);
-        for (size_t i = 0; i < halves.size(); i++) {
-            const uint32_t bits = uint32_t(halves[i]) << 16;
-            std::memcpy(&dst[i], &bits, sizeof bits);
-        }
+        for (size_t i = 0; i < halves.size(); i++) dst[i] = bfloat16_to_float(halves[i]);
     } else {
         user_error("%s: tensor '%s' has dtype %s, only F32 and BF16 are read as floats; convert it to F32",
                    utf8::printable(path_).c_str(), printable(name).c_str(), found.dtype.c_str());

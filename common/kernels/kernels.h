@@ -5,7 +5,9 @@
 #pragma once
 #include <cstdint>
 
+#include "core/bfloat16.h"
 #include "core/device.h"
+#include "core/dtype.h"
 #include "core/rng.h"
 
 // A target that counts for nothing: its row has loss 0 and gradient 0.
@@ -29,6 +31,7 @@ using real = float;
 #endif
 #include "kernels/signatures.h"
 }  // namespace gpu
+static_assert(DTypeOf<gpu::real>::value == storage_dtype(Device::kCuda), "tensors hold what kernels take");
 
 #define DISPATCH(ctx, kernel, ...)                                                        \
     ((ctx).device == Device::kCuda ? gpu::kernel(__VA_ARGS__, KernelCall((ctx), #kernel)) \

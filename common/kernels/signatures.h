@@ -212,8 +212,12 @@ void squared_norm(double* sum, const float* x, int64_t n, Stream s);
 // One AdamW step on a flat block, decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2):
 //   m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2, with g = grads * grad_scale
 //   params -= lr * ((m / (1 - beta1^step)) / (sqrt(v / (1 - beta2^step)) + eps) + weight_decay * params)
-//   params, m, v  (n)  in/out
+//   params, m, v  (n)  in/out  params are the masters: what is trained and saved
+//   weights       (n)  out     params as the other kernels read them, rounded to real; nullptr where they read params
 //   grads         (n)  in
 //   step               from 1
-void adamw(float* params, float* m, float* v, const float* grads, int64_t n, float lr, float beta1,
-           float beta2, float eps, float weight_decay, float grad_scale, int64_t step, Stream s);
+//   rounding           of weights, stochastic (core/bfloat16.h says why); without effect where real is float
+// Source of the rounding: Gupta et al. 2015, section 3.
+void adamw(float* params, real* weights, float* m, float* v, const float* grads, int64_t n, float lr,
+           float beta1, float beta2, float eps, float weight_decay, float grad_scale, int64_t step,
+           WeightRounding rounding, Stream s);

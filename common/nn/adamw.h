@@ -47,17 +47,28 @@ class AdamW {
         return norm;
     }
 
+    // For a run that goes on behind `step`: the weights that kernels read, as that step left them. Before the first step they
+    // are rounded to the nearest, as they were set.
+    void restore_rounding(const Context& ctx, int64_t step) {
+        if (step > 0) params_.round(rounding(ctx, step, 0));
+    }
+
     float* m() { return m_; }  // on the device
     float* v() { return v_; }
 
   private:
     size_t bytes() const { return size_t(params_.count()) * sizeof(float); }
 
+    static WeightRounding rounding(const Context& ctx, int64_t step, int64_t first) {
+        return {ctx.seed, uint64_t(step), uint64_t(first)};
+    }
+
     void update(Context& ctx, int64_t begin, int64_t n, float weight_decay, float scale, int64_t step,
                 float lr) {
         if (n == 0) return;
-        DISPATCH(ctx, adamw, params_.values() + begin, m_ + begin, v_ + begin, params_.grads() + begin, n, lr,
-                 options_.beta1, options_.beta2, options_.eps, weight_decay, scale, step);
+        DISPATCH(ctx, adamw, params_.values() + begin, params_.rounded_copy(begin), m_ + begin, v_ + begin,
+                 params_.grads() + begin, n, lr, options_.beta1, options_.beta2, options_.eps, weight_decay,
+                 scale, step, rounding(ctx, step, begin));
     }
 
     Parameters& params_;

@@ -1,5 +1,5 @@
-// checkpoint.h - the whole state of a training run in one safetensors file: weights under their names,
-// AdamW's moments as optimizer.m.NAME and optimizer.v.NAME, and the chapter's own metadata (step, options,
+// checkpoint.h - the whole state of a training run in one safetensors file: weights under their names (the float32 masters,
+// on every device), AdamW's moments as optimizer.m.NAME and optimizer.v.NAME, and the chapter's own metadata (step, options,
 // data).
 // Not here: what the metadata means; each chapter's main.cpp decides that.
 #pragma once
@@ -55,24 +55,40 @@ inline void save_checkpoint(const std::string& path, Parameters& params, AdamW& 
     write_safetensors(path, tensors, metadata);
 }
 
-// Reads one block of tensors; a missing one or one of another shape is a user_error that names it.
-inline void load_block(const SafetensorsFile& file, const std::string& prefix, const Parameters& params,
-                       float* block) {
+// Reads a tensor for each parameter i and hands it to set(i, values); a missing one or one of another shape is a user_error
+// that names it.
+template <class F>
+void load_each(const SafetensorsFile& file, const std::string& prefix, const Parameters& params, F set) {
     std::vector<float> values;
     for (size_t i = 0; i < params.size(); i++) {
         values.resize(size_t(params[i].numel()));
         file.read_floats(prefix + params[i].name, {params[i].shape, params[i].shape + params[i].ndim},
                          values.data());
-        device_upload(params.device(), block + params.offset(i), values.data(),
-                      values.size() * sizeof(float));
+        set(i, values);
     }
 }
 
+// For a model that is only asked: where the device stores bfloat16, its weights are rounded to the nearest.
 inline void load_weights(const SafetensorsFile& file, Parameters& params) {
-    load_block(file, "", params, params.values());
+    load_each(file, "", params,
+              [&](size_t i, const std::vector<float>& values) { params.set(params[i], values); });
 }
 
 inline void load_moments(const SafetensorsFile& file, Parameters& params, AdamW& optimizer) {
-    load_block(file, "optimizer.m.", params, optimizer.m());
-    load_block(file, "optimizer.v.", params, optimizer.v());
+    const auto load = [&](const char* prefix, float* block) {
+        load_each(file, prefix, params, [&](size_t i, const std::vector<float>& values) {
+            device_upload(params.device(), block + params.offset(i), values.data(),
+                          values.size() * sizeof(float));
+        });
+    };
+    load("optimizer.m.", optimizer.m());
+    load("optimizer.v.", optimizer.v());
+}
+
+// For a run that goes on behind `step`, with the seed that ctx has: all of the above, and every bit as that step left it.
+inline void load_training(const Context& ctx, const SafetensorsFile& file, int64_t step, Parameters& params,
+                          AdamW& optimizer) {
+    load_weights(file, params);
+    load_moments(file, params, optimizer);
+    optimizer.restore_rounding(ctx, step);
 }

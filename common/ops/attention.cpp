@@ -26,7 +26,7 @@ Tensor attention(Context& ctx, const Tensor& qkv, int64_t NH, float p) {
     const int64_t B = qkv.shape[0], T = qkv.shape[1], HS = qkv.shape[2] / (3 * NH);
     const DropoutMask mask = p > 0 && ctx.is_recording ? ctx.next_dropout(p) : DropoutMask{};
     Tensor y = ctx.make("attention", {B, T, NH * HS});
-    Tensor lse = ctx.make("attention.lse", {B, NH, T});
+    Tensor lse = ctx.make("attention.lse", {B, NH, T}, DType::kFloat32);
     ctx.work(2.0 * double(B) * double(T) * double(T) * double(NH * HS), "");
     DISPATCH(ctx, attention_forward, y.ptr(), lse.ptr(), qkv.ptr(), B, T, NH, HS, mask);
     if (auto* node = ctx.record<Attention>("attention", y)) {

@@ -39,6 +39,6 @@ Tensor attention_cached(Context& ctx, const Tensor& qkv, const KeyValueCache& ca
     const Pointer k = cache.sequence(cache.k, 0), v = cache.sequence(cache.v, 0);
     DISPATCH(ctx, attention_cached_forward, y.ptr(), qkv.ptr(), k, v, cache.B, keys, cache.capacity, cache.NH,
              cache.HS);
-    ctx.inspect("attention_cached", "forward", y.memory, y);
+    ctx.inspect("attention_cached", "forward", y.ptr(), y);
     return y;
 }

@@ -32,8 +32,8 @@ struct CrossEntropy : Node {
 Tensor cross_entropy(Context& ctx, const Tensor& logits, const Tensor& targets, int64_t counted,
                      float loss_scale) {
     check_inputs("cross_entropy", logits, targets, counted);
-    Tensor losses = ctx.make("cross_entropy.losses", {logits.rows()});
-    Tensor loss = ctx.make("cross_entropy", {1});
+    Tensor losses = ctx.make("cross_entropy.losses", {logits.rows()}, DType::kFloat32);
+    Tensor loss = ctx.make("cross_entropy", {1}, DType::kFloat32);
     DISPATCH(ctx, cross_entropy_forward, losses.ptr(), logits.ptr(), targets.ptr(), logits.rows(),
              logits.last());
     DISPATCH(ctx, mean_loss, loss.ptr(), losses.ptr(), losses.numel(), counted);
@@ -60,8 +60,8 @@ struct CrossEntropyInplace : Node {
 Tensor cross_entropy_inplace(Context& ctx, const Tensor& logits, const Tensor& targets, int64_t counted,
                              float loss_scale) {
     check_inputs("cross_entropy_inplace", logits, targets, counted);
-    Tensor losses = ctx.make("cross_entropy.losses", {logits.rows()});
-    Tensor loss = ctx.make("cross_entropy_inplace", {1});
+    Tensor losses = ctx.make("cross_entropy.losses", {logits.rows()}, DType::kFloat32);
+    Tensor loss = ctx.make("cross_entropy_inplace", {1}, DType::kFloat32);
     DISPATCH(ctx, cross_entropy_forward_backward, losses.ptr(), logits.ptr(), targets.ptr(), logits.rows(),
              logits.last(), loss_scale / float(counted));
     DISPATCH(ctx, mean_loss, loss.ptr(), losses.ptr(), losses.numel(), counted);

@@ -8,6 +8,8 @@
 inline void pass_grad(Context& ctx, const Tensor& y, const Tensor& x) {
     CHECK(x.gradient && y.gradient && y.gradient->memory, "[%s] cannot pass a gradient on to [%s]", y.name,
           x.name);
+    CHECK(x.dtype == y.dtype, "[%s] is %s and cannot pass its gradient on to [%s], which is %s", y.name,
+          dtype_name(y.dtype), x.name, dtype_name(x.dtype));
     if (!x.gradient->is_written && !x.gradient->is_parameter) {
         *x.gradient = {y.gradient->memory, true, false};
         y.gradient->memory = nullptr;

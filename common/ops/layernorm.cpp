@@ -20,8 +20,8 @@ Tensor layernorm(Context& ctx, const Tensor& x, const LayerNorm& ln) {
     CHECK(ln.bias.last() == x.last(), "[layernorm] x has C=%lld, bias wants %lld",
           static_cast<long long>(x.last()), static_cast<long long>(ln.bias.last()));
     Tensor y = ctx.make_like("layernorm", x);
-    Tensor mean = ctx.make("layernorm.mean", {x.rows()});
-    Tensor rstd = ctx.make("layernorm.rstd", {x.rows()});
+    Tensor mean = ctx.make("layernorm.mean", {x.rows()}, DType::kFloat32);
+    Tensor rstd = ctx.make("layernorm.rstd", {x.rows()}, DType::kFloat32);
     DISPATCH(ctx, layernorm_forward, y.ptr(), mean.ptr(), rstd.ptr(), x.ptr(), ln.weight.ptr(), ln.bias.ptr(),
              x.rows(), x.last());
     if (auto* node = ctx.record<LayerNormNode>("layernorm", y)) {

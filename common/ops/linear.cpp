@@ -24,7 +24,7 @@ Tensor make_output(Context& ctx, const char* op, const Tensor& x, int64_t OC) {
 }
 
 Pointer bias_ptr(const Linear& w) {
-    return w.bias.is_null() ? Pointer{nullptr, DType::kFloat32} : w.bias.ptr();
+    return w.bias.is_null() ? Pointer{nullptr, w.weight.dtype} : w.bias.ptr();
 }
 
 // dweight += dy^T x, dbias += column sums of dy; dx = dy weight.

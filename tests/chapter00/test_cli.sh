@@ -43,6 +43,8 @@ refused 'flag of another verb' 2 '--prompt' -- train --prompt x
 refused 'one dash' 2 '-seed' -- train -seed 7
 refused 'abbreviation' 2 '--check' 'nearest is --checkpoint-every' -- train --check 7
 refused 'unknown preset' 2 "'fulll'" 'nearest is full' -- train --preset fulll
+refused 'bf16 on a CPU' 1 'the CPU computes this chapter in fp32' 'PRECISION=bf16' -- train "${tiny[@]}" --device cpu --precision bf16
+refused 'unknown precision' 2 "'fp16'" 'it takes one of: fp32, bf16' -- train --precision fp16
 refused 'unknown device' 2 "'gpu'" 'it takes one of: auto, cpu, cuda' -- train --device gpu
 refused 'unknown activation' 2 "'glu'" 'nearest is gelu' -- train --activation glu
 refused 'forgotten value' 2 '--out wants a value, but --quiet follows' -- train --out --quiet
@@ -90,7 +92,7 @@ for arguments in '--help' '-h' 'train --help' 'sample --help' 'tape --help' 'gra
     for word in Example default; do grep -q "$word" out || what="stdout lacks '$word'"; done
     conclude "help: $arguments" "$what"
 done
-for flag in device threads seed preset out resume max-steps data '\[no-\]quiet' '\[no-\]json' layers heads head-size channels context batch \
+for flag in device precision threads seed preset out resume max-steps data '\[no-\]quiet' '\[no-\]json' layers heads head-size channels context batch \
     accumulate epochs lr min-lr warmup weight-decay dropout activation '\[no-\]tied' eval-every checkpoint-every; do
     grep -q -e "--$flag\b" <("$program" train --help) || fail "help of train" "lacks --$flag"
 done

@@ -17,6 +17,24 @@
 
 namespace {
 
+constexpr bool kIsBf16 = storage_dtype(Device::kCuda) == DType::kBFloat16;
+
+// How far training may be from the CPU's. In float32 only the order of sums differs. In bfloat16 every activation and the
+// weights that kernels read are rounded, 2^-9 of each on average and in no direction: that moves a mean of 128 losses by some
+// 1e-4, and the norm of a gradient by ten times that. The error grows from step to step, because Adam's first steps are
+// lr long wherever a gradient is larger than its own rounding or not: hence a smaller lr, and twenty steps only.
+constexpr float kLr = kIsBf16 ? 1e-3f : 1e-2f;
+constexpr double kLossTolerance = kIsBf16 ? 1e-3 : 1e-4;
+constexpr double kNormTolerance = kIsBf16 ? 1e-2 : 1e-3;
+constexpr double kWeightsTolerance = kIsBf16 ? 1e-2 : 1e-3;
+
+// Of the norm of one parameter's gradient. Through a ReLU, an activation that is rounded across 0 takes its whole gradient
+// with it.
+double gradient_tolerance(Activation activation) {
+    if (!kIsBf16) return 1e-5;
+    return activation == Activation::kGelu ? 1e-2 : 5e-2;
+}
+
 // The optimised build takes all of them; -O0 and the sanitizers would need a minute.
 #if defined(GPT_DEBUG)
 const int64_t kSteps = kUnderTsan ? 2 : 5;
@@ -65,7 +83,7 @@ Run train(Device device, const GptConfig& config, int64_t steps, int64_t micro_b
         ctx.step = step;
         gpt.params.zero_grad();
         run.losses.push_back(forward_backward(ctx, gpt, windows.at(step - 1), micro_batch));
-        run.norms.push_back(optimizer.step(ctx, step, 1e-2f));
+        run.norms.push_back(optimizer.step(ctx, step, kLr));
         ctx.end_step();
     }
     run.weights = floats_on_host(device, gpt.params.values(), gpt.params.count());
@@ -78,6 +96,12 @@ std::vector<float> gradients(Device device, const GptConfig& config) {
     Context ctx(device);
     Gpt gpt(device, config);
     gpt.init(Init::kPytorch, 1);  // all of them large
+    // Both devices begin with the same numbers, those that gpu::real holds.
+    for (size_t i = 0; i < gpt.params.size(); i++) {
+        const Tensor& p = gpt.params[i];
+        const float* masters = gpt.params.values() + gpt.params.offset(i);
+        gpt.params.set(p, stored(floats_on_host(device, masters, p.numel())));
+    }
     Windows windows(ids.data(), int64_t(ids.size()), config.T, 3, 3);
     gpt.params.zero_grad();
     forward_backward(ctx, gpt, windows.at(0), 3);
@@ -100,7 +124,8 @@ TEST_CASE("a model on cuda has the CPU's gradients, parameter by parameter", "[c
     for (size_t i = 0; i < layout.params.size(); i++) {
         const size_t begin = size_t(layout.params.offset(i));
         CAPTURE(layout.params[i].name);
-        REQUIRE(relative_norm_error(&got[begin], &want[begin], layout.params[i].numel()) < 1e-5);
+        const double error = relative_norm_error(&got[begin], &want[begin], layout.params[i].numel());
+        REQUIRE(error < gradient_tolerance(config.activation));
     }
 }
 
@@ -116,12 +141,13 @@ TEST_CASE("twenty steps on cuda lose what they lose on the CPU", "[chapter00][cu
         CAPTURE(step, got.losses[step], want.losses[step]);
         const double error = std::fabs(double(got.losses[step]) / double(want.losses[step]) - 1);
         worst = std::max(worst, error);
-        REQUIRE(error < 1e-4);
-        REQUIRE(std::fabs(got.norms[step] / want.norms[step] - 1) < 1e-3f);
+        REQUIRE(error < kLossTolerance);
+        REQUIRE(std::fabs(double(got.norms[step] / want.norms[step]) - 1) < kNormTolerance);
     }
     INFO("largest relative difference of a loss: " << worst);
-    REQUIRE(relative_norm_error(got.weights.data(), want.weights.data(), int64_t(want.weights.size())) <
-            1e-3);
+    const double weights_error =
+        relative_norm_error(got.weights.data(), want.weights.data(), int64_t(want.weights.size()));
+    REQUIRE(weights_error < kWeightsTolerance);
     if (kSteps == 20) REQUIRE(got.losses.back() < 0.9f * got.losses.front());  // and it learns
 }
 
@@ -151,8 +177,9 @@ TEST_CASE("a model on cuda continues a text as the CPU's does, and holds out the
         texts.push_back(ids);
         losses.push_back(held_out_loss(ctx, gpt, held_out));
     }
-    REQUIRE(texts[0] == texts[1]);
-    REQUIRE(losses[1] == Approx(losses[0]).epsilon(1e-5));
+    REQUIRE(texts[0] ==
+            texts[1]);  // these weights are large: the likeliest id leads by more than any rounding
+    REQUIRE(losses[1] == Approx(losses[0]).epsilon(kIsBf16 ? 1e-3 : 1e-5));
 }
 
 #else

@@ -88,7 +88,7 @@ TEST_CASE("a step that is a graph trains as one that is not", "[chapter00][cuda]
 TEST_CASE("a step that waits for the device cannot be recorded", "[chapter00][cuda]") {
     const GraphSwitch set("1");
     Context ctx(Device::kCuda);
-    const Tensor x = ctx.make("x", {1});
+    const Tensor x = ctx.make("x", {1}, DType::kFloat32);
     device_clear(ctx.device, x.memory, x.bytes());
     StepGraph graph(ctx);
     graph.run(1, [&] { ctx.to_host(x); });

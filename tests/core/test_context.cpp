@@ -48,6 +48,7 @@ TEST_CASE("a pointer refuses to become another type", "[core][cpu]") {
     const Tensor floats = ctx.make("x", {3}), ids = ctx.make("ids", {3}, DType::kInt32);
     REQUIRE(static_cast<float*>(floats.ptr()) == floats.memory);
     REQUIRE(static_cast<const int*>(ids.ptr()) == ids.memory);
+    REQUIRE(static_cast<float*>(floats.ptr().at(2)) == static_cast<float*>(floats.memory) + 2);
     const Failure failure = failure_of([&] { static_cast<void>(static_cast<int*>(floats.ptr())); });
     REQUIRE_THAT(failure.message, contains("holds float32, kernel wants int32"));
 }
@@ -79,7 +80,7 @@ TEST_CASE("a context on the CUDA device keeps its tensors there", "[core][cuda]"
     device_download(ctx.device, back.data(), on_device, ids.bytes());
     REQUIRE(back == host);
 
-    const Tensor loss = ctx.make("loss", {1});
+    const Tensor loss = ctx.make("loss", {1}, DType::kFloat32);
     const float value = 2.5f;
     device_upload(ctx.device, static_cast<float*>(loss.ptr()), &value, sizeof value);
     REQUIRE(ctx.to_host(loss) == 2.5f);
@@ -88,6 +89,63 @@ TEST_CASE("a context on the CUDA device keeps its tensors there", "[core][cuda]"
 #ifdef GPT_DEBUG
     REQUIRE_THAT(failure_of([&] { ids.ptr(); }).message, contains("[ids] stale tensor"));
 #endif
+}
+
+TEST_CASE("activations on the CUDA device are stored as its kernels want them, statistics as float32",
+          "[core][cuda]") {
+    Context ctx(Device::kCuda), cpu;
+    const DType stored = storage_dtype(Device::kCuda);
+    const Tensor x = ctx.make("gelu", {3, 5}), mean = ctx.make("mean", {3}, DType::kFloat32);
+    REQUIRE(x.dtype == stored);
+    REQUIRE(x.bytes() == 15 * sizeof(gpu::real));
+    REQUIRE(ctx.make_like("gelu", x).dtype == stored);
+    REQUIRE(ctx.make_like("mean", mean).dtype == DType::kFloat32);
+    REQUIRE(cpu.make("gelu", {3, 5}).dtype == DType::kFloat32);  // in the same program
+    REQUIRE(static_cast<gpu::real*>(x.ptr()) == x.memory);
+    REQUIRE(static_cast<gpu::real*>(x.ptr().at(7)) == static_cast<gpu::real*>(x.memory) + 7);
+
+    // the gradient of an activation is stored like it; a tensor of the other type is refused by name
+    const Pointer dx = ctx.grad(x).ptr;
+    REQUIRE(dx.dtype == stored);
+    REQUIRE(ctx.grad_of(x).dtype == stored);
+    if (stored == DType::kFloat32) return;
+    REQUIRE_THAT(failure_of([&] { static_cast<void>(static_cast<float*>(dx)); }).message,
+                 contains("holds bfloat16, kernel wants float32"));
+    REQUIRE_THAT(failure_of([&] { static_cast<void>(static_cast<gpu::real*>(mean.ptr())); }).message,
+                 contains("holds float32, kernel wants bfloat16"));
+    REQUIRE_THAT(failure_of([&] { gelu(ctx, mean); }).message,
+                 contains("holds float32, kernel wants bfloat16"));
+    REQUIRE_THAT(failure_of([&] { ctx.to_host(ctx.make("loss", {1})); }).message, contains("holds bfloat16"));
+    REQUIRE_THAT(failure_of([&] { ctx.backward(ctx.make("logits", {1})); }).message,
+                 contains("a loss is float32, [logits] is bfloat16"));
+}
+
+TEST_CASE("what the CUDA device stores is read back as floats", "[core][cuda]") {
+    Context ctx(Device::kCuda);
+    const std::vector<float> numbers = {1, -2.5f, 0, 3.14159f, 1e30f};
+    const Tensor x = ctx.make("x", {5});
+    const std::vector<gpu::real> converted(numbers.begin(), numbers.end());
+    device_upload(ctx.device, x.memory, converted.data(), x.bytes());
+    const std::vector<float> want(converted.begin(), converted.end());
+    REQUIRE(floats_on_host(ctx.device, x.ptr(), 5) == want);
+    REQUIRE(floats_on_host(ctx.device, x.ptr().at(3), 2) == std::vector<float>(want.begin() + 3, want.end()));
+    const int ids[] = {1, 2};
+    REQUIRE_THAT(failure_of([&] { floats_on_host(ctx.device, ctx.ids(ids, {2}).ptr(), 2); }).message,
+                 contains("holds int32, kernel wants float32"));
+}
+
+TEST_CASE("the watch reads tensors of the CUDA device, whatever they are stored as", "[core][cuda]") {
+    Context ctx(Device::kCuda);
+    ctx.watch_non_finite = true;
+    const Tensor x = ctx.make("x", {2, 2});
+    std::vector<gpu::real> numbers = {1.0f, 2.0f, 3.0f, 4.0f};
+    device_upload(ctx.device, x.memory, numbers.data(), x.bytes());
+    gelu(ctx, x);
+    REQUIRE(ctx.first_non_finite.empty());
+    numbers[2] = INFINITY;
+    device_upload(ctx.device, x.memory, numbers.data(), x.bytes());
+    relu(ctx, x);
+    REQUIRE_THAT(ctx.first_non_finite, contains("forward of [relu] (2,2), element 2 is inf"));
 }
 #endif
 

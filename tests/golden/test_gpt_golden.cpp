@@ -13,9 +13,21 @@
 
 namespace {
 
+// Relative; a gradient's is of the norm, parameter by parameter. Through a ReLU, a number that is rounded across 0 takes its
+// whole gradient with it.
+struct Tolerance {
+    double loss, gradient, gradient_through_relu, norm;
+};
 // float32 PyTorch is 2e-7 from float64 in these losses and 6e-7 in these gradients (twin.py
 // --float32-spread); another order of sums may cost a few times that.
-constexpr double kLossTolerance = 1e-5, kGradTolerance = 1e-4;
+constexpr Tolerance kFloat32 = {1e-5, 1e-4, 1e-4, 1e-4};
+// Weights and activations are rounded by 2^-9 on average, in layers of a few dozen numbers: nothing averages out. Ten steps at
+// a large lr add to it. Seen: 5e-3, 1.5e-2, 0.11 and 5e-2.
+constexpr Tolerance kBFloat16 = {1e-2, 3e-2, 0.2, 0.1};
+
+Tolerance tolerance_of(Device device) {
+    return storage_dtype(device) == DType::kBFloat16 ? kBFloat16 : kFloat32;
+}
 
 GptConfig config_of(const golden::Case& c) {
     GptConfig config;
@@ -42,18 +54,20 @@ void compare_gradients(const Gpt& model, const golden::Case& c) {
         const std::vector<float> got = floats_on_host(
             parameter.device, static_cast<const float*>(parameter.gradient->memory), parameter.numel());
         const double error = relative_norm_error(got.data(), want->values.data(), parameter.numel());
+        const Tolerance tolerance = tolerance_of(parameter.device);
+        const double allowed = c.activation == "relu" ? tolerance.gradient_through_relu : tolerance.gradient;
         proof::record("PyTorch", std::string("gradients of step 1, ") + device_name(parameter.device),
-                      c.name + " " + parameter.name, error / kGradTolerance, format("%.1g", kGradTolerance));
-        REQUIRE(error < kGradTolerance);
+                      c.name + " " + parameter.name, error / allowed, format("%.1g", allowed));
+        REQUIRE(error < allowed);
     }
 }
 
-void fill_weights(const Gpt& model) {
+void fill_weights(Gpt& model) {
     for (size_t i = 0; i < model.params.size(); i++) {
         const Tensor& parameter = model.params[i];
         std::vector<float> values(size_t(parameter.numel()));
         golden::fill_parameter(parameter.name, values.data(), values.size(), golden::kWeightScale);
-        device_upload(parameter.device, parameter.memory, values.data(), parameter.bytes());
+        model.params.set(parameter, values);
     }
 }
 
@@ -99,11 +113,13 @@ TEST_CASE("gpt: gradients of step 1 and the first ten losses are PyTorch's", "[g
             const float norm = optimizer.step(ctx, step, golden::kLr);
             ctx.end_step();
 
+            const Tolerance allowed = tolerance_of(device);
             proof::record("PyTorch", std::string("losses, ") + device_name(device), c.name,
-                          std::fabs(got - want) / (kLossTolerance * want), format("%.1g", kLossTolerance));
-            CAPTURE(step, got, want);
-            REQUIRE(std::fabs(got - want) < kLossTolerance * want);
-            REQUIRE(std::fabs(norm - c.norms[size_t(step - 1)]) < kGradTolerance * c.norms[size_t(step - 1)]);
+                          std::fabs(got - want) / (allowed.loss * want), format("%.1g", allowed.loss));
+            const double want_norm = c.norms[size_t(step - 1)];
+            CAPTURE(step, got, want, norm, want_norm);
+            REQUIRE(std::fabs(got - want) < allowed.loss * want);
+            REQUIRE(std::fabs(double(norm) - want_norm) < allowed.norm * want_norm);
         }
     }
 }

@@ -18,8 +18,8 @@ struct State {
 
     explicit State(int64_t n) : params(random_floats(n, 1)), m(size_t(n), 0.0f), v(size_t(n), 0.0f) {}
     void step(const std::vector<float>& grads, float weight_decay, float grad_scale, int64_t step) {
-        cpu::adamw(params.data(), m.data(), v.data(), grads.data(), int64_t(params.size()), kLr, kBeta1,
-                   kBeta2, kEps, weight_decay, grad_scale, step, {});
+        cpu::adamw(params.data(), nullptr, m.data(), v.data(), grads.data(), int64_t(params.size()), kLr,
+                   kBeta1, kBeta2, kEps, weight_decay, grad_scale, step, {}, {});
     }
 };
 
@@ -61,6 +61,16 @@ TEST_CASE("adamw's first step is lr in the direction of the sign, whatever the g
         CAPTURE(i);
         REQUIRE(std::fabs(state.params[i] - before[i] + (i % 2 ? -kLr : kLr)) < 1e-6f);
     }
+}
+
+TEST_CASE("cpu::adamw's rounded weights are the params: there float is all there is", "[cpu]") {
+    const int64_t n = GENERATE(1, 17, 40001);
+    State state(n);
+    std::vector<float> weights(size_t(n), NAN);
+    const std::vector<float> grads = random_floats(n, 2);
+    cpu::adamw(state.params.data(), weights.data(), state.m.data(), state.v.data(), grads.data(), n, kLr,
+               kBeta1, kBeta2, kEps, 0.1f, 1.0f, 1, {7, 1, 0}, {});
+    REQUIRE(same_bytes(weights, state.params));
 }
 
 TEST_CASE("adamw leaves padding alone: a zero with a zero gradient stays exactly zero", "[cpu]") {

@@ -8,6 +8,7 @@
 #include "tests/support/allclose.h"
 #include "tests/support/arrays.h"
 #include "tests/support/catch.h"
+#include "tests/support/gpu.h"
 
 namespace {
 
@@ -126,3 +127,50 @@ TEST_CASE("the optimiser leaves gradients as they are: clearing them is the call
     optimizer.step(model.ctx, 1, kLr);
     REQUIRE(same_bytes(before, {model.params.grads(), model.params.grads() + model.params.count()}));
 }
+
+#ifdef GPT_WITH_GPU
+TEST_CASE("on cuda the masters take the CPU's steps, and kernels read them rounded", "[nn][cuda]") {
+    AdamWOptions options;
+    options.decay_vectors = false;  // two ranges of the block, each rounded by the words of its places
+    options.clip = 1;
+    Model cpu;
+    AdamW cpu_optimizer(Device::kCpu, cpu.params, options);
+    Context ctx(Device::kCuda);
+    ctx.seed = 9;
+    Parameters params(Device::kCuda);
+    Tensor weight, bias;
+    params.declare("weight", {7, 5}, &weight);
+    params.declare("bias", {7}, &bias);
+    params.allocate();
+    params.set(weight, random_floats(35, 1));
+    params.set(bias, random_floats(7, 2));
+    AdamW optimizer(Device::kCuda, params, options);
+    const auto masters = [&] { return floats_on_host(Device::kCuda, params.values(), params.count()); };
+    const auto read = [&] {
+        std::vector<float> both = floats_on_host(Device::kCuda, weight.ptr(), 35);
+        const std::vector<float> second = floats_on_host(Device::kCuda, bias.ptr(), 7);
+        both.insert(both.end(), second.begin(), second.end());
+        return both;
+    };
+    for (int64_t step = 1; step <= 4; step++) {
+        cpu.set_gradients(step);
+        device_upload(Device::kCuda, params.grads(), cpu.params.grads(),
+                      size_t(params.count()) * sizeof(float));
+        const float want_norm = cpu_optimizer.step(cpu.ctx, step, kLr);
+        REQUIRE(optimizer.step(ctx, step, kLr) == Approx(want_norm).epsilon(1e-6));
+        REQUIRE(allclose("AdamW masters, cuda", "", masters().data(), cpu.params.values(), params.count(),
+                         1e-5, 1e-6) == "");
+        const std::vector<float> left = read();
+
+        // a run that is resumed here: the masters come from a file, and are rounded to the nearest at first
+        std::vector<float> block = masters();
+        params.set(weight, {block.begin() + params.offset(0), block.begin() + params.offset(0) + 35});
+        params.set(bias, {block.begin() + params.offset(1), block.begin() + params.offset(1) + 7});
+        const bool is_rounded = storage_dtype(Device::kCuda) != DType::kFloat32;
+        REQUIRE(same_bytes(read(), left) == !is_rounded);
+        optimizer.restore_rounding(ctx, step);
+        REQUIRE(same_bytes(read(), left));
+        REQUIRE(same_bytes(masters(), block));
+    }
+}
+#endif

@@ -3,8 +3,10 @@
 #include "nn/parameters.h"
 
 #include <string>
+#include <vector>
 
 #include "tests/support/catch.h"
+#include "tests/support/gpu.h"
 #include "tests/support/throwing_failures.h"
 
 TEST_CASE("parameters: matrices first, vectors behind them, each aligned, names and shapes kept",
@@ -56,3 +58,56 @@ TEST_CASE("parameters are declared before they are allocated, once", "[nn][cpu]"
                  contains("late declared after"));
     REQUIRE_THAT(failure_of([&] { params.allocate(); }).message, contains("allocated twice"));
 }
+
+TEST_CASE("parameters on the CPU are all float32: kernels read what is trained", "[nn][cpu]") {
+    Parameters params(Device::kCpu);
+    Tensor w;
+    params.declare("w", {3, 3}, &w);
+    params.allocate();
+    const std::vector<float> weights = {1, 2, 3, 4, 5, 6, 7, 8, 9.1f};
+    params.set(w, weights);
+    params.round({1, 1, 0});  // nothing to do
+    REQUIRE(w.dtype == DType::kFloat32);
+    REQUIRE(std::vector<float>(params.values(), params.values() + 9) == weights);
+    REQUIRE(static_cast<float*>(params.rounded_copy(4)) == nullptr);
+    REQUIRE_THAT(failure_of([&] { params.set(w, {1, 2}); }).message, contains("CHECK_EQ"));
+    REQUIRE_THAT(failure_of([&] { params.set(Tensor{}, {}); }).message, contains("is no parameter"));
+}
+
+#ifdef GPT_WITH_GPU
+TEST_CASE("parameters on the CUDA device: float32 masters, and beside them what kernels read", "[nn][cuda]") {
+    Parameters params(Device::kCuda);
+    Tensor bias, weight;
+    params.declare("bias", {5}, &bias);
+    params.declare("weight", {5, 3}, &weight);
+    params.allocate();
+    const std::vector<float> w = random_floats(15, 1), b = random_floats(5, 2);
+    params.set(weight, w);
+    params.set(bias, b);
+
+    const auto masters = [&](size_t i) {
+        return floats_on_host(Device::kCuda, params.values() + params.offset(i), params[i].numel());
+    };
+    const auto read = [&](const Tensor& t) { return floats_on_host(Device::kCuda, t.ptr(), t.numel()); };
+    REQUIRE(same_bytes(masters(1), w));
+    REQUIRE(same_bytes(masters(0), b));
+    REQUIRE(same_bytes(read(weight), stored(w)));
+    REQUIRE(same_bytes(read(bias), stored(b)));
+    REQUIRE(weight.dtype == storage_dtype(Device::kCuda));
+    const bool has_two = storage_dtype(Device::kCuda) != DType::kFloat32;
+    REQUIRE((params.rounded_copy(0).memory != nullptr) == has_two);
+    REQUIRE((weight.memory == params.values() + params.offset(1)) == !has_two);
+
+    // rounded by the words of their places in the block, which is what AdamW's kernel does
+    const WeightRounding rounding{5, 6, 0};
+    params.round(rounding);
+    std::vector<float> want = w;
+    for (size_t i = 0; i < want.size() && has_two; i++) {
+        const auto place = uint64_t(params.offset(1)) + i;
+        want[i] = bfloat16_to_float(bfloat16_stochastic(w[i], rounding.words(place / 4 * 4).word[place % 4]));
+    }
+    REQUIRE(same_bytes(read(weight), want));
+    REQUIRE(same_bytes(masters(1), w));
+    if (has_two) REQUIRE_FALSE(same_bytes(want, stored(w)));
+}
+#endif

@@ -1,5 +1,6 @@
 // adamw.cpp - the optimiser's step over a flat block, and the squared norm that clipping needs.
 // Source: Loshchilov and Hutter 2019, algorithm 2; Kingma and Ba 2015, section 2 (bias correction).
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -29,8 +30,9 @@ void cpu::squared_norm(double* sum, const float* x, int64_t n, Stream) {
     for (double part : range_sums) *sum += part;
 }
 
-void cpu::adamw(float* params, float* m, float* v, const float* grads, int64_t n, float lr, float beta1,
-                float beta2, float eps, float weight_decay, float grad_scale, int64_t step, Stream) {
+void cpu::adamw(float* params, real* weights, float* m, float* v, const float* grads, int64_t n, float lr,
+                float beta1, float beta2, float eps, float weight_decay, float grad_scale, int64_t step,
+                WeightRounding, Stream) {
     // m / (1 - beta1^step) and v / (1 - beta2^step), with the divisions taken out of the loop
     const float correction1 = float(1.0 - std::pow(double(beta1), double(step)));
     const float correction2 = float(1.0 - std::pow(double(beta2), double(step)));
@@ -43,5 +45,6 @@ void cpu::adamw(float* params, float* m, float* v, const float* grads, int64_t n
             v[i] = beta2 * v[i] + (1.0f - beta2) * g * g;
             params[i] = params[i] * keep - step_size * m[i] / (std::sqrt(v[i]) * v_scale + eps);
         }
+        if (weights) std::copy(params + begin, params + end, weights + begin);  // float: nothing to round
     });
 }

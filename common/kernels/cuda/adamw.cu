@@ -2,12 +2,15 @@
 // Source: Loshchilov and Hutter 2019, algorithm 2; Kingma and Ba 2015, section 2 (bias correction).
 #include <cmath>
 
+#include "core/check.h"
 #include "kernels/cuda/launcher.cuh"
 #include "kernels/cuda/reduce.cuh"
 #include "kernels/cuda/vec.cuh"
 #include "kernels/kernels.h"
 
 namespace {
+
+using gpu::real;
 
 constexpr int kThreads = 256;  // memory is the limit; the reason is in activations.cu
 constexpr int kPerBlock = kThreads * Vec<float>::kSize;
@@ -44,8 +47,33 @@ struct AdamWConstants {
     float keep;       // 1 - lr * weight_decay
 };
 
-__global__ void adamw_kernel(float* __restrict__ params, float* __restrict__ m, float* __restrict__ v,
-                             const float* __restrict__ grads, int64_t n, AdamWConstants a) {
+__device__ inline real round_stochastically(float x, uint32_t word) {
+    if constexpr (sizeof(real) == sizeof(float))
+        return x;
+    else
+        return __ushort_as_bfloat16(bfloat16_stochastic(x, word));
+}
+
+// weights[i ..] = p, rounded. A thread has four elements, as many as a call of Philox gives random words; as bfloat16 they are
+// one access of 8 bytes.
+__device__ void store_rounded(real* weights, int64_t i, const Vec<float>& p, int64_t rest,
+                              const WeightRounding& rounding) {
+    struct alignas(4 * sizeof(real)) Four {
+        real x[4];
+    } rounded;
+    const Philox4 random = rounding.words(uint64_t(i));
+    for (int k = 0; k < 4; k++) rounded.x[k] = round_stochastically(p[k], random.word[k]);
+    if (rest >= 4 && reinterpret_cast<uintptr_t>(weights + i) % sizeof rounded == 0) {
+        *reinterpret_cast<Four*>(weights + i) = rounded;
+    } else {
+        for (int k = 0; k < 4; k++)
+            if (k < rest) weights[i + k] = rounded.x[k];
+    }
+}
+
+__global__ void adamw_kernel(float* __restrict__ params, real* __restrict__ weights, float* __restrict__ m,
+                             float* __restrict__ v, const float* __restrict__ grads, int64_t n,
+                             AdamWConstants a, WeightRounding rounding) {
     const int64_t i = first_element<float>();
     if (i >= n) return;
     Vec<float> p = load_vec(params + i, n - i), m_i = load_vec(m + i, n - i), v_i = load_vec(v + i, n - i);
@@ -59,6 +87,7 @@ __global__ void adamw_kernel(float* __restrict__ params, float* __restrict__ m, 
     store_vec(params + i, p, n - i);
     store_vec(m + i, m_i, n - i);
     store_vec(v + i, v_i, n - i);
+    if (weights) store_rounded(weights, i, p, n - i, rounding);
 }
 
 }  // namespace
@@ -71,9 +100,12 @@ void gpu::squared_norm(double* sum, const float* x, int64_t n, Stream s) {
     launch(add_ranges_kernel, 1, kThreads, 0, cuda_stream(s), sum, partial.get(), int(ranges));
 }
 
-void gpu::adamw(float* params, float* m, float* v, const float* grads, int64_t n, float lr, float beta1,
-                float beta2, float eps, float weight_decay, float grad_scale, int64_t step, Stream s) {
+void gpu::adamw(float* params, real* weights, float* m, float* v, const float* grads, int64_t n, float lr,
+                float beta1, float beta2, float eps, float weight_decay, float grad_scale, int64_t step,
+                WeightRounding rounding, Stream s) {
     if (n == 0) return;
+    CHECK(rounding.first % 4 == 0, "[adamw] elements of one random draw in two calls: first is %llu",
+          static_cast<unsigned long long>(rounding.first));
     const float correction1 = float(1.0 - std::pow(double(beta1), double(step)));
     const float correction2 = float(1.0 - std::pow(double(beta2), double(step)));
     const AdamWConstants constants{beta1,
@@ -83,6 +115,6 @@ void gpu::adamw(float* params, float* m, float* v, const float* grads, int64_t n
                                    lr / correction1,
                                    1.0f / std::sqrt(correction2),
                                    1.0f - lr * weight_decay};
-    launch(adamw_kernel, blocks_for(n, kPerBlock), kThreads, 0, cuda_stream(s), params, m, v, grads, n,
-           constants);
+    launch(adamw_kernel, blocks_for(n, kPerBlock), kThreads, 0, cuda_stream(s), params, weights, m, v, grads,
+           n, constants, rounding);
 }

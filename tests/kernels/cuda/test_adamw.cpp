@@ -1,10 +1,12 @@
-// test_adamw.cpp - gpu::adamw and gpu::squared_norm against their definitions in double, and against cpu::.
+// test_adamw.cpp - gpu::adamw and gpu::squared_norm against their definitions in double, and against cpu::; and how the
+// weights that kernels read are rounded.
 #include <cmath>
 #include <vector>
 
 #include "kernels/kernels.h"
 #include "tests/support/allclose.h"
 #include "tests/support/gpu.h"
+#include "tests/support/throwing_failures.h"
 
 #ifdef GPT_WITH_GPU
 
@@ -40,8 +42,8 @@ TEST_CASE("gpu::adamw follows the algorithm for five steps, as cpu::adamw does",
         const FloatArray params(start), m(zeros), v(zeros);
         for (int64_t step = 1; step <= kSteps; step++) {
             const FloatArray grads_d(grads(step));
-            gpu::adamw(params, m, v, grads_d, n, kLr, kBeta1, kBeta2, kEps, weight_decay, grad_scale, step,
-                       {});
+            gpu::adamw(params, nullptr, m, v, grads_d, n, kLr, kBeta1, kBeta2, kEps, weight_decay, grad_scale,
+                       step, {}, {});
         }
         return std::vector<std::vector<float>>{params.host(), m.host(), v.host()};
     });
@@ -51,8 +53,8 @@ TEST_CASE("gpu::adamw follows the algorithm for five steps, as cpu::adamw does",
     for (int64_t step = 1; step <= kSteps; step++) {
         const std::vector<float> g = grads(step);
         step_in_double(params, m, v, g, weight_decay, grad_scale, step);
-        cpu::adamw(cpu_params.data(), cpu_m.data(), cpu_v.data(), g.data(), n, kLr, kBeta1, kBeta2, kEps,
-                   weight_decay, grad_scale, step, {});
+        cpu::adamw(cpu_params.data(), nullptr, cpu_m.data(), cpu_v.data(), g.data(), n, kLr, kBeta1, kBeta2,
+                   kEps, weight_decay, grad_scale, step, {}, {});
     }
     const auto close = [&](const char* what, const std::vector<float>& got, const auto& want, double atol) {
         return allclose(
@@ -65,6 +67,63 @@ TEST_CASE("gpu::adamw follows the algorithm for five steps, as cpu::adamw does",
     REQUIRE(close("adamw params, cpu", results[0], cpu_params, 2e-6) == "");
     REQUIRE(close("adamw m, cpu", results[1], cpu_m, 1e-6) == "");
     REQUIRE(close("adamw v, cpu", results[2], cpu_v, 1e-6) == "");
+}
+
+namespace {
+
+// What a step of no gradient and no decay makes of params: themselves, rounded.
+std::vector<float> rounded(const std::vector<float>& params, const WeightRounding& rounding) {
+    const auto n = int64_t(params.size());
+    const std::vector<float> zeros(params.size(), 0.0f);
+    return in_any_order([&] {
+        const FloatArray params_d(params), m(zeros), v(zeros), grads(zeros);
+        const RealArray weights(n);
+        gpu::adamw(params_d, weights, m, v, grads, n, kLr, kBeta1, kBeta2, kEps, 0, 1, 1, rounding, {});
+        REQUIRE(same_bytes(params_d.host(), params));
+        return std::vector<std::vector<float>>{weights.host()};
+    })[0];
+}
+
+}  // namespace
+
+TEST_CASE("gpu::adamw rounds each weight by the word of its place, as the host does", "[cuda]") {
+    const int64_t n = GENERATE(1, 3, 4, 5, 1024, 1027);  // four to a thread; 1024 to a block
+    const uint64_t first = GENERATE(0u, 16u);
+    CAPTURE(n, first);
+    const WeightRounding rounding{42, 9, first};
+    const std::vector<float> params = random_floats(n, 1);
+    std::vector<float> want = params;
+    if (sizeof(gpu::real) < sizeof(float))
+        for (size_t i = 0; i < want.size(); i++)
+            want[i] = bfloat16_to_float(bfloat16_stochastic(
+                params[i], philox(42, (first + i) / 4, uint64_t(1) << 63 | 9).word[i % 4]));
+    REQUIRE(same_bytes(rounded(params, rounding), want));
+}
+
+TEST_CASE("gpu::adamw rounds a weight differently in each step, and its mean is the master", "[cuda]") {
+    constexpr int kSteps = 200;
+    constexpr int64_t kWeights = 40;
+    if (kUnderTsan) return;
+    const std::vector<float> params = random_floats(kWeights, 3);
+    std::vector<double> mean(params.size(), 0.0);
+    for (uint64_t step = 1; step <= kSteps; step++) {
+        const std::vector<float> weights = rounded(params, {1, step, 0});
+        for (size_t i = 0; i < params.size(); i++) mean[i] += double(weights[i]) / kSteps;
+    }
+    for (size_t i = 0; i < params.size(); i++) {
+        // one of two neighbours, up to 2^-7 apart: at worst a spread of half of that; five standard errors
+        const double limit = 5 * 0.5 * 0x1p-7 * std::fabs(double(params[i])) / std::sqrt(double(kSteps));
+        const double to_nearest = double(stored({params[i]})[0]) - double(params[i]);
+        CAPTURE(i, params[i], mean[i], to_nearest);
+        REQUIRE(std::fabs(mean[i] - double(params[i])) <= limit + 1e-12);
+    }
+}
+
+TEST_CASE("gpu::adamw refuses a block that begins inside a draw", "[cuda]") {
+    ThrowingFailures throwing;
+    const FloatArray x(1);
+    REQUIRE_THROWS_WITH(gpu::adamw(x, nullptr, x, x, x, 1, kLr, kBeta1, kBeta2, kEps, 0, 1, 1, {1, 1, 2}, {}),
+                        contains("[adamw]"));
 }
 
 TEST_CASE("gpu::squared_norm adds the sum of squares, in double, in any order of threads", "[cuda]") {
