@@ -1,10 +1,12 @@
 // test_gemm.cpp - gpu:: matrix multiply and the kernels around it, against plain loops in double precision and
-// against cpu::.
+// against cpu::, in each form that it has: plain, on tensor cores, and on a GPU by cuBLASLt.
 #include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
 
+#include "kernels/cuda/gemm.h"
+#include "kernels/cuda/gemm_compare.cuh"
 #include "kernels/kernels.h"
 #include "tests/kernels/problems/gemm.h"
 #include "tests/support/allclose.h"
@@ -25,6 +27,43 @@ const std::vector<Sizes> kGpuSizes = {
     {48, 49, 515}, {101, 50, 769}, {130, 192, 96}, {20, 768, 33}, {256, 384, 128},
 };
 
+// 128 x 128 elements are a tile of the tensor cores' form; the next sizes are one and two more, and three steps of k.
+const std::vector<Sizes> kTensorCoreSizes = {{128, 128, 32}, {129, 130, 33}, {136, 120, 96}};
+
+enum class Form { kPlain, kTensorCores, kLibrary };
+
+// For the life of a scope, all products take one form.
+class InForm {
+  public:
+    explicit InForm(Form form)
+        : library_(gemm_by_library(), form == Form::kLibrary),
+          tensor_cores_(gemm_on_tensor_cores(), form == Form::kTensorCores) {}
+
+  private:
+    ForcedForm library_, tensor_cores_;
+};
+
+std::vector<Form> forms() {
+    if (is_cuda_emulated()) return {Form::kPlain, Form::kTensorCores};
+    if (sizeof(gpu::real) == sizeof(float)) return {Form::kPlain, Form::kLibrary};
+    return {Form::kPlain, Form::kTensorCores, Form::kLibrary};
+}
+
+std::vector<Sizes> gpu_sizes() {
+    std::vector<Sizes> sizes = kGpuSizes;
+    sizes.insert(sizes.end(), kTensorCoreSizes.begin(), kTensorCoreSizes.end());
+    return sizes;
+}
+
+// Ours adds in one order, whatever else happens to the sum; a library takes another kernel, and adds in another.
+void require_same_sums(Form form, const char* what, Sizes s, const std::vector<float>& a,
+                       const std::vector<float>& b) {
+    if (form == Form::kLibrary)
+        gemm_problem::require_close(what, s, a, b, kStorageRounding);
+    else
+        REQUIRE(same_bytes(a, b));
+}
+
 // Every 64 x 64 elements of a result are 256 CUDA threads.
 #if defined(GPT_DEBUG)
 const int64_t kMostElements = kUnderTsan ? 65 * 65 : 25000;
@@ -36,17 +75,22 @@ bool is_too_slow(Sizes s) {
     return s.M * s.N > kMostElements;
 }
 
+// Numbers that bfloat16 holds, so that tensor cores multiply what everybody else does.
 std::vector<float> numbers(int64_t n, uint64_t stream) {
-    return stored(gemm_problem::random_floats(n, stream));
+    std::vector<float> x = stored(gemm_problem::random_floats(n, stream));
+    for (float& value : x) value = float(__nv_bfloat16(value));
+    return x;
 }
 
 }  // namespace
 
 TEST_CASE("gpu::gemm equals plain loops, and cpu::gemm", "[cuda]") {
-    const Sizes s = GENERATE(from_range(kGpuSizes));
+    const Sizes s = GENERATE(from_range(gpu_sizes()));
+    const Form form = GENERATE(from_range(forms()));
+    const InForm in_form(form);
     const bool trans_a = GENERATE(false, true), trans_b = GENERATE(false, true);
     if (is_too_slow(s)) return;
-    CAPTURE(s.M, s.N, s.K, trans_a, trans_b);
+    CAPTURE(int(form), s.M, s.N, s.K, trans_a, trans_b);
     const std::vector<float> a = numbers(s.M * s.K, 1), b = numbers(s.K * s.N, 2);
     const std::vector<float> bias = numbers(s.N, 3), before = numbers(s.M * s.N, 4);
     const auto results = in_any_order([&] {
@@ -74,6 +118,7 @@ TEST_CASE("gpu::gemm equals plain loops, and cpu::gemm", "[cuda]") {
 }
 
 TEST_CASE("gpu::gemm of nothing", "[cuda]") {
+    const InForm in_form(GENERATE(from_range(forms())));
     const std::vector<float> before = {1, 2, 3, 4, 5, 6};
     const RealArray out(before), bias(std::vector<float>{7, 8, 9});
     gpu::gemm(out, nullptr, nullptr, nullptr, 0, 3, 4, false, false, false, {});
@@ -91,9 +136,11 @@ TEST_CASE("gpu::gemm refuses a bias when it accumulates", "[cuda]") {
 }
 
 TEST_CASE("gpu::linear_residual_forward equals plain loops, in place too", "[cuda]") {
-    const Sizes s = GENERATE(from_range(kGpuSizes));
+    const Sizes s = GENERATE(from_range(gpu_sizes()));
+    const Form form = GENERATE(from_range(forms()));
+    const InForm in_form(form);
     if (is_too_slow(s)) return;
-    CAPTURE(s.M, s.N, s.K);
+    CAPTURE(int(form), s.M, s.N, s.K);
     const std::vector<float> inp = numbers(s.M * s.K, 1), weight = numbers(s.K * s.N, 2);
     const std::vector<float> bias = numbers(s.N, 3), residual = numbers(s.M * s.N, 4);
     const auto results = in_any_order([&] {
@@ -105,7 +152,7 @@ TEST_CASE("gpu::linear_residual_forward equals plain loops, in place too", "[cud
     std::vector<double> want = gemm_problem::plain_product(inp, weight, s, false, true);
     for (size_t i = 0; i < want.size(); i++) want[i] += double(residual[i]) + double(bias[i % size_t(s.N)]);
     require_close("linear_residual_forward", s, results[0], want, kStorageRounding);
-    REQUIRE(same_bytes(results[1], results[0]));
+    require_same_sums(form, "linear_residual_forward, in place", s, results[1], results[0]);
 
     std::vector<float> cpu(want.size());
     cpu::linear_residual_forward(cpu.data(), inp.data(), weight.data(), bias.data(), residual.data(), s.M,
@@ -114,10 +161,12 @@ TEST_CASE("gpu::linear_residual_forward equals plain loops, in place too", "[cud
 }
 
 TEST_CASE("gpu::linear_activation equals plain loops, and the steps that it fuses", "[cuda]") {
-    const Sizes s = GENERATE(from_range(kGpuSizes));
+    const Sizes s = GENERATE(from_range(gpu_sizes()));
+    const Form form = GENERATE(from_range(forms()));
+    const InForm in_form(form);
     const Activation activation = GENERATE(Activation::kGelu, Activation::kRelu);
     if (is_too_slow(s)) return;
-    CAPTURE(s.M, s.N, s.K, int(activation));
+    CAPTURE(int(form), s.M, s.N, s.K, int(activation));
     const std::vector<float> inp = numbers(s.M * s.K, 1), weight = numbers(s.K * s.N, 2);
     const std::vector<float> bias = numbers(s.N, 3), dout = numbers(s.M * s.N, 5);
     const std::vector<float> pre_of_inp = numbers(s.M * s.K, 6);
@@ -129,7 +178,7 @@ TEST_CASE("gpu::linear_activation equals plain loops, and the steps that it fuse
         gpu::linear_activation_backward(dpre, dout_d, weight_d, pre_of_inp_d, s.M, s.K, s.N, activation, {});
         return std::vector<std::vector<float>>{out.host(), pre.host(), unfused.host(), dpre.host()};
     });
-    REQUIRE(same_bytes(results[1], results[2]));  // bit for bit
+    require_same_sums(form, "linear_activation_forward, pre", s, results[1], results[2]);
     std::vector<double> want(results[1].begin(), results[1].end());
     for (double& x : want) x = gemm_problem::activation_of(x, activation);
     require_close("linear_activation_forward", s, results[0], want, kStorageRounding);
@@ -153,9 +202,11 @@ TEST_CASE("gpu::linear_activation equals plain loops, and the steps that it fuse
 }
 
 TEST_CASE("gpu::linear_backward_params adds to both gradients", "[cuda]") {
-    const Sizes s = GENERATE(from_range(kGpuSizes));  // M = OC, N = IC, K = rows
+    const Form form = GENERATE(from_range(forms()));
+    const InForm in_form(form);
+    const Sizes s = GENERATE(from_range(gpu_sizes()));  // M = OC, N = IC, K = rows
     if (is_too_slow(s)) return;
-    CAPTURE(s.M, s.N, s.K);
+    CAPTURE(int(form), s.M, s.N, s.K);
     const std::vector<float> dout = numbers(s.K * s.M, 1), inp = numbers(s.K * s.N, 2);
     const std::vector<float> dweight_before = gemm_problem::random_floats(s.M * s.N, 3);
     const std::vector<float> dbias_before = gemm_problem::random_floats(s.M, 4);
@@ -172,13 +223,36 @@ TEST_CASE("gpu::linear_backward_params adds to both gradients", "[cuda]") {
     for (size_t i = 0; i < dout.size(); i++) dbias_want[i % size_t(s.M)] += double(dout[i]);
     require_close("linear_backward_params, dweight", s, results[0], want);
     require_close("linear_backward_params, dbias", s, results[1], dbias_want);
-    REQUIRE(same_bytes(results[2], results[0]));
+    require_same_sums(form, "linear_backward_params without dbias", s, results[2], results[0]);
 
     std::vector<float> cpu_dweight = dweight_before, cpu_dbias = dbias_before;
     cpu::linear_backward_params(cpu_dweight.data(), cpu_dbias.data(), dout.data(), inp.data(), s.K, s.N, s.M,
                                 {});
     require_close("linear_backward_params dweight, cpu", s, results[0], cpu_dweight);
     require_close("linear_backward_params dbias, cpu", s, results[1], cpu_dbias);
+}
+
+TEST_CASE("what cards without a record compare finds the tensor cores' form right, and a wrong one wrong",
+          "[cuda]") {
+    using namespace gemm_forms;
+    if (kUnderTsan) return;
+    REQUIRE(compare_tensor_cores_with_plain() == "");
+    // One that forgets the last step of k.
+    const auto forgets = [](auto* out, const gpu::real* a, const gpu::real* b, Product p,
+                            const auto& finish) {
+        p.K--;
+        multiply_plain(out, a, b, p, finish, {});
+    };
+    REQUIRE(compare_with_plain(forgets, forgets).find("the product differs by") == 0);
+    // One that forgets the bias' gradient alone.
+    const auto plain = [](auto* out, const gpu::real* a, const gpu::real* b, const Product& p,
+                          const auto& finish) { multiply_plain(out, a, b, p, finish, {}); };
+    const auto without_dbias = [](float* out, const gpu::real* a, const gpu::real* b, const Product& p,
+                                  Finish<float> finish) {
+        finish.row_sums = nullptr;
+        multiply_plain(out, a, b, p, finish, {});
+    };
+    REQUIRE(compare_with_plain(plain, without_dbias).find("gradient of the bias differs by") == 0);
 }
 
 #endif
