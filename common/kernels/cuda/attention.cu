@@ -187,8 +187,10 @@ __global__ void __launch_bounds__(kThreads<kLanes>)
 }
 
 // dk and dv. Blocks: (sequences times tiles of keys, heads); the first keys have the most queries, and go first.
+// note: left alone, ptxas squeezes rows of 4 channels into 40 registers and spills; with 8 blocks asked for it takes
+// what it needs.
 template <int kDims, int kLanes>
-__global__ void __launch_bounds__(kThreads<kLanes>)
+__global__ void __launch_bounds__(kThreads<kLanes>, kDims <= 4 ? 8 : 1)
     attention_backward_keys_kernel(real* __restrict__ dqkv, const float* __restrict__ D,
                                    const real* __restrict__ dout, const real* __restrict__ qkv,
                                    const float* __restrict__ lse, int T, int HS, float scale,

@@ -5,6 +5,7 @@
 // Source: Dao et al. 2022, "FlashAttention"; Dao 2023, "FlashAttention-2". What each rung is about is told in
 // chapters/00_char_gpt/README.md, "Attention on tensor cores".
 #include <cmath>
+#include <type_traits>
 
 #include "kernels/cuda/attention_forms.h"
 #include "kernels/cuda/attention_mma.cuh"
@@ -202,7 +203,7 @@ __global__ void convert_kernel(To* to, const From* from, int64_t n) {
 }
 
 // An input of n elements as bf16: itself, or a copy.
-template <class T>
+template <class T, bool kIsBf16 = std::is_same<T, bf16>::value>
 class AsBf16 {
   public:
     AsBf16(const T* x, int64_t n, Stream s) : copy_(n, s) {
@@ -214,8 +215,8 @@ class AsBf16 {
   private:
     Scratch<bf16> copy_;
 };
-template <>
-class AsBf16<bf16> {
+template <class T>
+class AsBf16<T, true> {
   public:
     AsBf16(const bf16* x, int64_t, Stream) : x_(x) {}
     const bf16* get() const { return x_; }
