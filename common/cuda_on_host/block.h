@@ -33,14 +33,16 @@ struct Warp {
     char left[32], taken[32];  // names of moments for ThreadSanitizer: see happens_before in cuda_machine.cpp
 };
 
-// A ring of copies, each with the number of its group. A GPU has no such limit; 64 of 16 bytes by each of 256
-// threads are more than a block's shared memory.
+// The copies that a thread has begun and not yet waited for: a ring. A GPU has no such limit; 64 of 16 bytes by each
+// of 256 threads are more than a block's shared memory.
+constexpr unsigned kMostCopies = 64;
 struct CopyQueue {
-    static constexpr unsigned kMost = 64;
     unsigned first, end;  // of the pending ones, counted from the block's beginning
     unsigned group;       // that is being filled
-    AsyncCopy copies[kMost];
-    unsigned groups[kMost];
+};
+struct PendingCopy {
+    AsyncCopy copy;
+    unsigned group;
 };
 
 constexpr unsigned kOsThread = kMaxThreads;  // beside the CUDA threads: the stack that runs the block
@@ -56,6 +58,7 @@ struct Block {
     Thread threads[kMaxThreads + 1];
     Warp warps[kMaxThreads / 32];
     CopyQueue copy_queues[kMaxThreads];
+    PendingCopy copies[kMaxThreads][kMostCopies];  // apart: most kernels touch none of it
     char* free_stacks[kMaxThreads];
     unsigned free_count = 0;
     void* dynamic_shared = nullptr;

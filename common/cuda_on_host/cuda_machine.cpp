@@ -294,8 +294,7 @@ CUDA_ON_HOST_UNSEEN void run_block(Block& b, const Grid& grid, uint3 index) {
     b.turn = b.waiting = b.returned = 0;
     for (unsigned rank = 0; rank < b.size; rank++) {
         b.threads[rank].state = State::kUnstarted;
-        CopyQueue& queue = b.copy_queues[rank];
-        queue.first = queue.end = queue.group = 0;
+        b.copy_queues[rank] = {0, 0, 0};
     }
     for (Warp& warp : b.warps) warp.arrived = 0;
     b.threads[kOsThread].stack = nullptr;
@@ -347,11 +346,12 @@ CUDA_ON_HOST_UNSEEN void stop_block(const char* what) {
 }
 
 CUDA_ON_HOST_UNSEEN void begin_copy(const AsyncCopy& copy) {
-    CopyQueue& queue = block->copy_queues[block->current];
-    if (queue.end - queue.first == CopyQueue::kMost) stop_block("more than 64 copies at a time (cp.async)");
-    const unsigned place = queue.end++ % CopyQueue::kMost;
-    queue.copies[place] = copy;
-    queue.groups[place] = queue.group;
+    Block& b = *block;
+    CopyQueue& queue = b.copy_queues[b.current];
+    if (queue.end - queue.first == kMostCopies) stop_block("more than 64 copies at a time (cp.async)");
+    PendingCopy& place = b.copies[b.current][queue.end++ % kMostCopies];
+    place.copy = copy;
+    place.group = queue.group;
 }
 
 CUDA_ON_HOST_UNSEEN void commit_copies() {
@@ -359,10 +359,11 @@ CUDA_ON_HOST_UNSEEN void commit_copies() {
 }
 
 CUDA_ON_HOST_UNSEEN bool take_copy(unsigned groups, AsyncCopy* copy) {
-    CopyQueue& queue = block->copy_queues[block->current];
-    const unsigned place = queue.first % CopyQueue::kMost;
-    if (queue.first == queue.end || queue.groups[place] + groups >= queue.group) return false;
-    *copy = queue.copies[place];
+    Block& b = *block;
+    CopyQueue& queue = b.copy_queues[b.current];
+    const PendingCopy& oldest = b.copies[b.current][queue.first % kMostCopies];
+    if (queue.first == queue.end || oldest.group + groups >= queue.group) return false;
+    *copy = oldest.copy;
     queue.first++;
     return true;
 }

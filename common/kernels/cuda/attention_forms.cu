@@ -50,7 +50,7 @@ std::string compare_at(int64_t HS) {
 
 // Each width of row is a kernel of its own.
 template <class Real>
-std::string compare_forms() {
+std::string compare_all_widths() {
     std::string difference;
     if constexpr (std::is_same<Real, bf16>::value)
         for (const int64_t HS : {16, 32, 64, 128})
@@ -82,8 +82,12 @@ void backward(Real* dqkv, const Real* dout, const Real* qkv, const Real* out, co
 
 }  // namespace
 
+std::string compare_attention_forms() {
+    return compare_all_widths<gpu::real>();
+}
+
 FastForm& attention_on_tensor_cores() {
-    static FastForm form("attention on tensor cores", compare_forms<gpu::real>);
+    static FastForm form("attention on tensor cores", compare_attention_forms);
     return form;
 }
 

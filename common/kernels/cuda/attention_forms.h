@@ -3,6 +3,7 @@
 // results as in signatures.h.
 #pragma once
 #include <cstdint>
+#include <string>
 
 #include "kernels/cuda/rungs.h"
 #include "kernels/kernels.h"
@@ -10,6 +11,10 @@
 // Which of the two gpu::attention_forward and _backward call, in builds that store bf16 and for head sizes that both
 // have.
 FastForm& attention_on_tensor_cores();
+
+// What decides on a card without a record: "" when both agree on small problems, or how they differ. In builds that
+// store float there is nothing to compare.
+std::string compare_attention_forms();
 
 // On CUDA cores, for head sizes 1 to 128 (attention.cu). A head of 4 channels is one thread's, without a shuffle.
 namespace attention_plain {

@@ -86,48 +86,48 @@ void check(Problem a) {
 
 }  // namespace
 
-TEST_CASE("attention on tensor cores agrees with plain loops and with the CPU", "[cuda][attention]") {
+TEST_CASE("gpu::attention on tensor cores agrees with plain loops and with the CPU", "[cuda][attention]") {
     // one row; odd; a warp's 32 rows, a tile of 64 keys, a block's 128 queries, each less one, whole, one more
     const int64_t T = GENERATE(1, 2, 5, 16, 31, 32, 33, 63, 64, 65, 127, 128, 129, 200);
     const int64_t HS = GENERATE(16, 64);
     check(Problem(1 + (T + HS / 16) % 2, T, 1 + T % 3, HS));
 }
 
-TEST_CASE("attention on tensor cores has every width of head", "[cuda][attention]") {
+TEST_CASE("gpu::attention on tensor cores has every width of head", "[cuda][attention]") {
     // rows in shared memory have 16, 32, 64 and 128 channels; narrower heads leave zeros behind their last
     const int64_t HS = GENERATE(8, 16, 24, 32, 48, 64, 80, 96, 128);
     check(Problem(2, 70, 2, HS));
     check(Problem(1, 10, 2, HS));
 }
 
-TEST_CASE("attention on tensor cores, tiny enough for ThreadSanitizer", "[cuda][attention]") {
+TEST_CASE("gpu::attention on tensor cores, tiny enough for ThreadSanitizer", "[cuda][attention]") {
     const int64_t T = GENERATE(3, 34);
     check(Problem(1, T, 1, 16));
     check(Problem(1, T, 1, 32, 0.3f));
     check(Problem(1, T, 1, 56));
 }
 
-TEST_CASE("attention on tensor cores at the sizes of a small model", "[cuda][attention]") {
+TEST_CASE("gpu::attention on tensor cores at the sizes of a small model", "[cuda][attention]") {
     check(Problem(1, 256, 2, 64));
     check(Problem(1, 300, 1, 128));
     check(Problem(1, 256, 2, 32, 0.1f));
 }
 
-TEST_CASE("attention on tensor cores with dropout draws the CPU's mask", "[cuda][attention]") {
+TEST_CASE("gpu::attention on tensor cores with dropout draws the CPU's mask", "[cuda][attention]") {
     const int64_t T = GENERATE(1, 4, 17, 67);
     const float dropout = GENERATE(0.1f, 0.5f);
     const int64_t HS = GENERATE(16, 64, 128);
     check(Problem(2, T, 3, HS, dropout));
 }
 
-TEST_CASE("attention on tensor cores survives scores whose exponentials overflow", "[cuda][attention]") {
+TEST_CASE("gpu::attention on tensor cores survives scores whose exponentials overflow", "[cuda][attention]") {
     // Scores with a spread of 100, from multiples of 1/4: e^100 is no float.
     Problem a(1, 100, 2, 16, 0, 10);
     for (float& x : a.qkv) x = std::round(x * 4) / 4;
     check(a);
 }
 
-TEST_CASE("attention on tensor cores sees no later token", "[cuda][attention]") {
+TEST_CASE("gpu::attention on tensor cores sees no later token", "[cuda][attention]") {
     const int64_t T = GENERATE(33, 100), cut = T / 2, C = 32;
     if (kUnderTsan) return;
     Problem a(1, T, 2, 16);
@@ -145,7 +145,7 @@ TEST_CASE("attention on tensor cores sees no later token", "[cuda][attention]") 
         for (int64_t c = 0; c < C; c++) REQUIRE(later.dqkv[size_t(t * 3 * C + c)] == 0);
 }
 
-TEST_CASE("attention on tensor cores hides no NaN", "[cuda][attention]") {
+TEST_CASE("gpu::attention on tensor cores hides no NaN", "[cuda][attention]") {
     const int part = GENERATE(0, 1, 2);  // in a query, a key, a value
     Problem a(1, 50, 1, 16);
     a.qkv[size_t((20 * 3 + part) * 16 + 5)] = NAN;
@@ -158,8 +158,28 @@ TEST_CASE("attention on tensor cores hides no NaN", "[cuda][attention]") {
     REQUIRE(is_nan);
 }
 
+TEST_CASE("gpu::attention on tensor cores is what runs when it is chosen, in bf16 builds",
+          "[cuda][attention]") {
+    if (kUnderTsan) return;
+    REQUIRE(compare_attention_forms() == "");
+    Problem a(1, 70, 2, 32);
+    a.qkv = rounded(a.qkv);
+    const auto out_of_form = [&](bool is_fast) {
+        const ForcedForm form(attention_on_tensor_cores(), is_fast);
+        const RealArray qkv(a.qkv), out(a.T * 64);
+        const FloatArray lse(a.T * 2);
+        gpu::attention_forward(out, lse, qkv, 1, a.T, 2, 32, {}, {});
+        return out.host();
+    };
+    const Bf16Array qkv(a.qkv), out(a.T * 64);
+    const FloatArray lse(a.T * 2);
+    attention_mma::forward(out, lse, qkv, 1, a.T, 2, 32, {}, {});
+    REQUIRE(same_bytes(out_of_form(true), out.host()) == (sizeof(gpu::real) == sizeof(bf16)));
+    REQUIRE(!same_bytes(out_of_form(false), out.host()));
+}
+
 #if defined(GPT_CUDA_ON_HOST)
-TEST_CASE("attention on tensor cores meets no bank twice", "[cuda][attention]") {
+TEST_CASE("gpu::attention on tensor cores meets no bank twice", "[cuda][attention]") {
     if (kUnderTsan) return;
     const int64_t HS = GENERATE(16, 32, 64, 128);
     const int64_t loads = cuda_on_host::bank_count.loads, extra = cuda_on_host::bank_count.extra_passes;
@@ -169,7 +189,8 @@ TEST_CASE("attention on tensor cores meets no bank twice", "[cuda][attention]") 
 }
 #endif
 
-TEST_CASE("attention on tensor cores refuses what it cannot copy 16 bytes at a time", "[cuda][attention]") {
+TEST_CASE("gpu::attention on tensor cores refuses what it cannot copy 16 bytes at a time",
+          "[cuda][attention]") {
     ThrowingFailures throwing;
     const Bf16Array x(3 * 136 + 8);
     const FloatArray lse(1);
