@@ -33,7 +33,7 @@ void apply_preset(Config* c) {
         c->eval_every = 250;
     } else if (c->preset == "laptop") {
         c->layers = 4, c->heads = 4, c->head_size = 0, c->channels = 192, c->context = 128;
-        c->batch = 16, c->accumulate = 1, c->stride = 1, c->decay_steps = 3000;
+        c->batch = 16, c->accumulate = 1, c->stride = 1, c->decay_steps = 1500;
         c->lr = 2e-3f, c->min_lr = 1e-4f, c->warmup = 100;
         c->weight_decay = 0.1f, c->beta2 = 0.99f, c->clip = 1;
         c->vocab = "bpe:4096";

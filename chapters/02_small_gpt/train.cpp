@@ -12,6 +12,7 @@
 #include "chapters/00_char_gpt/cost.h"
 #include "chapters/00_char_gpt/model.h"
 #include "chapters/02_small_gpt/findings.h"
+#include "chapters/02_small_gpt/generate.h"
 #include "chapters/02_small_gpt/model_file.h"
 #include "chapters/02_small_gpt/prepare.h"
 #include "chapters/02_small_gpt/run_files.h"
@@ -48,8 +49,11 @@ std::string sample_text(Context& ctx, const Gpt& gpt, const Bpe& bpe, int end_of
     sampler.random = {config.seed, uint64_t(1) << 61 | number};
     StreamDecoder decoder(bpe);
     std::string text;
-    ::generate(ctx, gpt, {end_of_text}, config.sample_tokens, sampler,
-               [&](int id) { text += decoder.add(id); });
+    std::vector<Sampler> samplers = {sampler};
+    generate(ctx, gpt, {end_of_text}, config.sample_tokens, samplers, true, [&](size_t, int id) {
+        text += decoder.add(id);
+        return true;
+    });
     return text + decoder.finish();
 }
 

@@ -17,7 +17,7 @@ run train "${options[@]}" --out parts --max-steps 20
 resume parts
 check 'resumed without more steps: finished, says so' grep -q 'finished: step 20 of 20' err
 resume parts --max-steps 60
-check '--max-steps 20, then --resume --max-steps 60' same_run whole parts
+check '--max-steps 20, then --resume --max-steps 60' cmp -s whole/checkpoint.safetensors parts/checkpoint.safetensors
 check 'the same best checkpoint' cmp -s whole/best.safetensors parts/best.safetensors
 run train "${options[@]}" --out other --threads 3 --checkpoint-every 17
 check 'other threads, other checkpoints in between' same_run whole other
