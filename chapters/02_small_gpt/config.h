@@ -63,7 +63,7 @@ struct Config {
     bool strict = false;               // a bad line stops
     int64_t validation_percent = 5;    // of the documents
     int64_t test_percent = 5;
-    int64_t shard_mb = 256;  // text per shard, in 10^6 bytes
+    int64_t shard_mb = 64;  // text per shard, in 10^6 bytes
 
     TextOptions text;  // sample, eval, attention ...
 };

@@ -58,7 +58,8 @@ class Input {
     bool read_more(std::string* bytes) {
         if (!error_.empty()) return false;
         const size_t before = bytes->size();
-        bytes->resize(before + kReadBytes);
+        bytes->resize(before +
+                      kReadBytes);  // note: cleared for nothing, which costs less than a buffer between
         ssize_t got;
         do got = ::read(file_, &(*bytes)[before], kReadBytes);
         while (got < 0 && errno == EINTR);
@@ -157,6 +158,7 @@ struct DocumentSource::State {
             block.is_lines = is_lines, block.source = index, block.first_line = line;
             line += block.lines;
             bytes = std::move(rest);
+            bytes.reserve(block_bytes + 2 * kReadBytes);
             return put(std::move(block));
         };
         size_t searched = block_bytes;  // no line end between block_bytes and here

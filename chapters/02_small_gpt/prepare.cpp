@@ -17,6 +17,7 @@
 #include "chapters/02_small_gpt/json_document.h"
 #include "chapters/02_small_gpt/manifest.h"
 #include "chapters/02_small_gpt/model_file.h"
+#include "core/background.h"
 #include "core/parallel.h"
 #include "io/file.h"
 #include "io/html.h"
@@ -35,27 +36,22 @@ constexpr size_t kMostToLearnFrom = size_t(256) << 20;
 // ---- Documents of a block -------------------------------------------------------------------------------------------
 
 struct Problem {
-    int64_t line = 0;
+    size_t offset = 0;  // of the line in its block
     std::string what;
 };
 
-// A part of a block for one thread: begin and end of its bytes, and the number of its first line.
+// A part of a block's bytes, whole lines, for one thread.
 struct Task {
     size_t begin, end;
-    int64_t first_line;
 };
 
 std::vector<Task> tasks_of(const SourceBlock& block) {
+    if (!block.is_lines) return {{0, block.bytes.size()}};
     std::vector<Task> tasks;
-    if (!block.is_lines) return {{0, block.bytes.size(), 1}};
-    int64_t line = block.first_line;
     for (size_t begin = 0; begin < block.bytes.size();) {
-        const size_t end = std::min(block.bytes.find('\n', std::min(begin + kTaskBytes, block.bytes.size())),
-                                    block.bytes.size() - 1) +
-                           1;
-        tasks.push_back({begin, end, line});
-        line += std::count(block.bytes.begin() + std::ptrdiff_t(begin),
-                           block.bytes.begin() + std::ptrdiff_t(end), '\n');
+        const size_t enough = std::min(begin + kTaskBytes, block.bytes.size());
+        const size_t end = std::min(block.bytes.find('\n', enough), block.bytes.size() - 1) + 1;
+        tasks.push_back({begin, end});
         begin = end;
     }
     return tasks;
@@ -76,15 +72,14 @@ void for_each_document(const SourceBlock& block, const Task& task, const std::st
         }
         return;
     }
-    int64_t line = task.first_line;
-    for (size_t begin = 0; begin < bytes.size(); line++) {
+    for (size_t begin = 0; begin < bytes.size();) {
         const size_t end = std::min(bytes.find('\n', begin), bytes.size());
         std::string problem = parse_json_document(bytes.substr(begin, end - begin), key, &text);
         if (problem.empty() && text.empty()) problem = "its text is empty";
         if (problem.empty())
             visit(text);
         else
-            problems->push_back({line, problem});
+            problems->push_back({task.begin + begin, problem});
         begin = end + 1;
     }
 }
@@ -311,6 +306,7 @@ class Preparation {
         DocumentSource source(paths_);
         XxHash64 content;
         const int64_t blocks_before = manifest_.blocks;
+        for (int s = 0; s < kSplits; s++) documents_in_[s] = total(manifest_, Split(s)).documents;
         int64_t blocks = 0, bytes_read = 0;
         for (SourceBlock block; source.next(&block);) {
             content.add(block.bytes.data(), block.bytes.size());
@@ -336,7 +332,7 @@ class Preparation {
                 "the sources of %s are shorter than when it was begun; remove the folder and prepare again",
                 utf8::printable(folder_).c_str());
         for (int s = 0; s < kSplits; s++)
-            if (waiting_[s].documents + total(manifest_, Split(s)).documents == 0) {
+            if (documents_in_[s] == 0) {
                 progress.clear();
                 user_error("none of %" PRId64
                            " documents falls into the split '%s'; more documents, or larger "
@@ -346,10 +342,9 @@ class Preparation {
         manifest_.is_complete = true;
         int64_t left = 0;
         for (const Encoded& split : waiting_) left += split.documents;
-        if (left > 0)
-            write_portion(blocks, content.value());
-        else
-            write_manifest(folder_, manifest_);
+        if (left > 0) write_portion(blocks, content.value());
+        writer_.wait();
+        if (left == 0) write_manifest(folder_, manifest_);
         progress.clear();
     }
 
@@ -375,6 +370,7 @@ class Preparation {
             for (const Problem& problem : task.problems) report(block, problem, progress);
             for (int s = 0; s < kSplits; s++) {
                 waiting_[s].append(task.splits[s]);
+                documents_in_[s] += task.splits[s].documents;
                 manifest_.documents += task.splits[s].documents;
             }
         }
@@ -382,8 +378,11 @@ class Preparation {
 
     void report(const SourceBlock& block, const Problem& problem, Progress& progress) {
         constexpr int64_t kMostShown = 10;
+        const int64_t line =
+            block.first_line +
+            std::count(block.bytes.begin(), block.bytes.begin() + std::ptrdiff_t(problem.offset), '\n');
         const std::string where = format("%s, line %" PRId64 ": %s", corpora_[block.source].name.c_str(),
-                                         problem.line, problem.what.c_str());
+                                         line, problem.what.c_str());
         if (config_.strict) {
             progress.clear();
             user_error("%s", utf8::printable(where).c_str());
@@ -393,21 +392,34 @@ class Preparation {
                            (manifest_.skipped == kMostShown ? "; more are only counted" : ""));
     }
 
+    // Hands what is waiting to a thread that writes it while the next blocks are encoded.
     void write_portion(int64_t blocks, uint64_t content_hash) {
-        Portion portion;
-        const int id_bytes = id_bytes_for(vocabulary_size_), number = int(manifest_.portions.size());
-        for (int s = 0; s < kSplits; s++) {
-            Encoded& from = waiting_[s];
-            portion.splits[s] = {from.documents, from.text_bytes, from.tokens,
-                                 hash_text(xxhash64(from.ids.data(), from.ids.size()))};
-            write_shard(join_path(folder_, shard_name(Split(s), number)), from.ids, id_bytes,
-                        vocabulary_hash_, from.documents, from.text_bytes);
-            from = Encoded();
-        }
-        manifest_.portions.push_back(portion);
+        writer_.wait();
+        manifest_.portions.emplace_back();
         manifest_.blocks = blocks;
         manifest_.content_hash = hash_text(content_hash);
-        write_manifest(folder_, manifest_);
+        struct Work {
+            Encoded splits[kSplits];
+            Manifest manifest;  // as it will be when these shards are there
+        };
+        auto work = std::make_shared<Work>();
+        for (int s = 0; s < kSplits; s++) std::swap(work->splits[s], waiting_[s]);
+        work->manifest = manifest_;
+        // note: the thread fills in the last portion; nobody else looks at it before the next wait().
+        Portion* const portion = &manifest_.portions.back();
+        writer_.start([this, work, portion] {
+            const int id_bytes = id_bytes_for(vocabulary_size_),
+                      number = int(work->manifest.portions.size()) - 1;
+            for (int s = 0; s < kSplits; s++) {
+                const Encoded& from = work->splits[s];
+                const uint64_t checksum =
+                    write_shard(join_path(folder_, shard_name(Split(s), number)), from.ids, id_bytes,
+                                vocabulary_hash_, from.documents, from.text_bytes);
+                portion->splits[s] = {from.documents, from.text_bytes, from.tokens, hash_text(checksum)};
+            }
+            work->manifest.portions.back() = *portion;
+            write_manifest(folder_, work->manifest);
+        });
     }
 
     static int64_t expected_bytes(const std::string& path) {
@@ -422,9 +434,11 @@ class Preparation {
     std::vector<std::string> paths_;
     Manifest manifest_;
     Encoded waiting_[kSplits];
+    int64_t documents_in_[kSplits] = {};  // all of them, for the check that no split is empty
     uint64_t vocabulary_hash_ = 0;
     int64_t vocabulary_size_ = 0;
     int end_of_text_ = 0;
+    Background writer_;  // last: it ends before what it uses
 };
 
 void print_manifest(const Manifest& manifest, const std::string& folder, double seconds, bool is_json) {

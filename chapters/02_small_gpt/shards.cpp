@@ -42,8 +42,8 @@ std::string shard_name(Split split, int number) {
 
 // ---- Writing --------------------------------------------------------------------------------------------------------
 
-void write_shard(const std::string& path, const std::string& ids, int id_bytes, uint64_t vocabulary_hash,
-                 int64_t documents, int64_t text_bytes) {
+uint64_t write_shard(const std::string& path, const std::string& ids, int id_bytes, uint64_t vocabulary_hash,
+                     int64_t documents, int64_t text_bytes) {
     ShardHeader header{};
     std::memcpy(header.magic, kMagic, sizeof header.magic);
     header.version = kShardVersion;
@@ -58,6 +58,7 @@ void write_shard(const std::string& path, const std::string& ids, int id_bytes, 
         writer.write(&header, sizeof header);
         writer.write(ids);
     });
+    return header.checksum;
 }
 
 // ---- Reading --------------------------------------------------------------------------------------------------------

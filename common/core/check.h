@@ -24,7 +24,19 @@ inline FailureHandler& failure_handler() {
     return handler;
 }
 
+// A thread in the background must not end the program under the others' feet: there, fail() throws this, and whoever waits
+// for the thread fails in its place (core/background.h).
+struct BackgroundFailure {
+    FailureKind kind;
+    std::string message;
+};
+inline bool& is_in_background() {
+    static thread_local bool value = false;
+    return value;
+}
+
 [[noreturn]] inline void fail(FailureKind kind, const std::string& message) {
+    if (is_in_background()) throw BackgroundFailure{kind, message};
     if (FailureHandler handler = failure_handler()) handler(kind, message);
     std::fflush(stdout);
     std::fprintf(stderr, "error: %s\n", message.c_str());

@@ -29,7 +29,9 @@ void require(bool condition, const char* what) {
 }
 
 void read_line(std::string line) {
-    line.erase(std::remove(line.begin(), line.end(), '\n'), line.end());
+    // A line has no line break; and a zero byte is the end of the text for the other library.
+    line.erase(std::remove_if(line.begin(), line.end(), [](char c) { return c == '\n' || c == '\0'; }),
+               line.end());
     std::string text;
     const std::string problem = parse_json_document(line, "text", &text);
     require(problem.find('\n') == std::string::npos, "a problem of more than one line");
