@@ -31,7 +31,7 @@ void add_text_verbs(Cli& cli, Config* config) {
     sample.text("--prompt", &o->prompt, "text to continue; default: the beginning of a document");
     sample.count("--tokens", &o->tokens, 1, 1 << 24, "tokens to write");
     add_draw_flags(sample, o);
-    sample.text("--stop", &o->stop, "end a sample when it has written this");
+    sample.list("--stop", &o->stop, "TEXT", "end a sample when it has written one of these");
     sample.count("--num-samples", &o->num_samples, 1, 1 << 20, "how many");
     add_common_flags(sample, config);
 

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <string>
+#include <vector>
 
 class Cli;
 
@@ -19,7 +20,7 @@ struct TextOptions {
     int top_k = 0;    // 0: all
     float top_p = 1;  // 1: all
     float repetition_penalty = 1;
-    std::string stop;
+    std::vector<std::string> stop;
     int64_t num_samples = 1;
     uint64_t seed = 1337;  // of the draws
     std::string data;      // eval: a prepared folder, a text, hellaswag or lambada

@@ -6,20 +6,11 @@ namespace small_gpt {
 void run_eval(const Config&) {
     user_error("eval is not here yet");
 }
-void run_sample(const Config&) {
-    user_error("sample is not here yet");
-}
 void run_attention(const Config&) {
     user_error("attention is not here yet");
 }
 void run_memorize(const Config&) {
     user_error("memorize is not here yet");
-}
-void run_export(const Config&) {
-    user_error("export is not here yet");
-}
-void run_import(const Config&) {
-    user_error("import is not here yet");
 }
 
 }  // namespace small_gpt
