@@ -7,6 +7,37 @@
 
 namespace small_gpt {
 
+namespace {
+
+// One batch of windows (B,T) more.
+void add_windows(Context& ctx, const Gpt& gpt, const std::vector<int>& inputs,
+                 const std::vector<int>& targets, int64_t B, int64_t T,
+                 const std::vector<uint32_t>& token_bytes, HeldOut* sum) {
+    const ArenaScope scope(ctx);
+    Tensor ids = ctx.ids(inputs.data(), {B, T}), wanted = ctx.ids(targets.data(), {B * T});
+    Tensor logits = gpt.forward(ctx, ids);  // (B,T,V)
+    Tensor losses = ctx.make("losses", {B * T}, DType::kFloat32);
+    DISPATCH(ctx, cross_entropy_forward, losses.ptr(), logits.ptr(), wanted.ptr(), B * T, gpt.config.V);
+    const std::vector<float> nats = floats_on_host(ctx.device, losses.ptr(), B * T);
+    for (int64_t b = 0; b < B; b++) {
+        double of_window = 0;
+        for (int64_t t = 0; t < T; t++) of_window += double(nats[size_t(b * T + t)]);
+        sum->nats += of_window;
+        sum->weighted_squares += of_window * of_window / double(T);
+        sum->windows++;
+    }
+    sum->tokens += B * T;
+    for (int64_t i = 0; i < B * T; i++) sum->bytes += token_bytes[size_t(targets[size_t(i)])];
+}
+
+}  // namespace
+
+double HeldOut::loss_error() const {
+    if (windows < 2) return 0;
+    const double variance = std::max(0.0, weighted_squares / double(tokens) - loss() * loss());
+    return std::sqrt(variance / double(windows - 1));
+}
+
 std::vector<uint32_t> bytes_of_tokens(const Vocabulary& vocabulary) {
     std::vector<uint32_t> bytes;
     for (const std::string& token : vocabulary.tokens) bytes.push_back(uint32_t(token.size()));
@@ -35,7 +66,6 @@ HeldOut evaluate(Context& ctx, const Gpt& gpt, const TokenShards& data,
     HeldOut sum;
     std::vector<int> inputs, targets;
     for (int64_t begin = 0; begin < count; begin += rows) {
-        const ArenaScope scope(ctx);
         const int64_t B = std::min(rows, count - begin);
         inputs.resize(size_t(B * T)), targets.resize(size_t(B * T));
         for (int64_t b = 0; b < B; b++) {
@@ -43,12 +73,33 @@ HeldOut evaluate(Context& ctx, const Gpt& gpt, const TokenShards& data,
             window.shard->copy(window.begin, T, &inputs[size_t(b * T)]);
             window.shard->copy(window.begin + 1, T, &targets[size_t(b * T)]);
         }
-        Tensor ids = ctx.ids(inputs.data(), {B, T}), wanted = ctx.ids(targets.data(), {B, T});
-        Tensor loss = cross_entropy(ctx, gpt.forward(ctx, ids), wanted, B * T);  // mean nats
-        sum.nats += double(ctx.to_host(loss)) * double(B * T);
-        sum.tokens += B * T;
-        for (const int id : targets) sum.bytes += token_bytes[size_t(id)];
+        add_windows(ctx, gpt, inputs, targets, B, T, token_bytes, &sum);
     }
+    return sum;
+}
+
+HeldOut evaluate_text(Context& ctx, const Gpt& gpt, const std::vector<int>& ids, int end_of_text,
+                      const std::vector<uint32_t>& token_bytes, int64_t rows, int64_t most_windows) {
+    CHECK(!ids.empty(), "[evaluate_text] no text");
+    const NoGrad no_grad(ctx);
+    std::vector<int> all = {end_of_text};
+    all.insert(all.end(), ids.begin(), ids.end());
+    const int64_t T = gpt.config.T, n = int64_t(ids.size()), full = n / T;
+    const int64_t count = most_windows > 0 ? std::min(most_windows, full) : full;
+    const auto inputs = [&](int64_t window, int64_t length) {
+        return std::vector<int>(all.begin() + window * T, all.begin() + window * T + length);
+    };
+    const auto targets = [&](int64_t window, int64_t length) {
+        return std::vector<int>(ids.begin() + window * T, ids.begin() + window * T + length);
+    };
+    HeldOut sum;
+    for (int64_t w = 0; w < count; w += rows) {
+        const int64_t B = std::min(rows, count - w);
+        add_windows(ctx, gpt, inputs(w, B * T), targets(w, B * T), B, T, token_bytes, &sum);
+    }
+    const int64_t rest = n - full * T;
+    if (rest > 0 && (most_windows == 0 || count < most_windows))
+        add_windows(ctx, gpt, inputs(full, rest), targets(full, rest), 1, rest, token_bytes, &sum);
     return sum;
 }
 

@@ -19,7 +19,13 @@ struct HeldOut {
     int64_t bytes =
         0;  // of text that these stand for; <|endoftext|> stands for none, and its nats count all the same
 
+    // Of windows, for the standard error: each a mean of its tokens, weighted by how many these are.
+    int64_t windows = 0;
+    double weighted_squares = 0;  // sum over windows of tokens * (nats per token)^2
+
     double loss() const { return nats / double(tokens); }  // nats per token
+    // How far the loss of as many other windows might be from this one: windows are taken for independent draws.
+    double loss_error() const;
     double perplexity() const { return std::exp(loss()); }
     double bits_per_byte() const { return nats / 0.69314718055994530942 / double(bytes); }
 };
@@ -32,5 +38,10 @@ std::vector<uint32_t> bytes_of_tokens(const Vocabulary& vocabulary);
 //   most_windows  spread evenly over the split; 0: all of them
 HeldOut evaluate(Context& ctx, const Gpt& gpt, const TokenShards& data,
                  const std::vector<uint32_t>& token_bytes, int64_t rows, int64_t most_windows = 0);
+
+// Over all of a text, however short: <|endoftext|> in front, so that its first token is predicted too, and a last window
+// that is not full. `ids` has no special token.
+HeldOut evaluate_text(Context& ctx, const Gpt& gpt, const std::vector<int>& ids, int end_of_text,
+                      const std::vector<uint32_t>& token_bytes, int64_t rows, int64_t most_windows = 0);
 
 }  // namespace small_gpt

@@ -33,7 +33,7 @@ std::vector<Likelihood> likelihoods(Context& ctx, const Gpt& gpt, const std::vec
     const NoGrad no_grad(ctx);
     const ArenaScope scope(ctx);
     Tensor logits = gpt.forward(ctx, ctx.ids(inputs.data(), {B, T}));  // (B,T,V)
-    Tensor losses = ctx.make("losses", {B * T});
+    Tensor losses = ctx.make("losses", {B * T}, DType::kFloat32);
     Tensor wanted = ctx.ids(targets.data(), {B * T});
     DISPATCH(ctx, cross_entropy_forward, losses.ptr(), logits.ptr(), wanted.ptr(), B * T, V);
     const std::vector<float> nats = floats_on_host(ctx.device, losses.ptr(), B * T);

@@ -3,9 +3,6 @@
 
 namespace small_gpt {
 
-void run_eval(const Config&) {
-    user_error("eval is not here yet");
-}
 void run_attention(const Config&) {
     user_error("attention is not here yet");
 }
