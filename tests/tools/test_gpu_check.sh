@@ -44,7 +44,7 @@ architectures() { "$python" tools/gpu-records | tail -1; }
 fresh() { rm -rf docs/gpu build/gpu-check; : >calls; }
 # run STATUS FAKE ARGUMENT...: gpu-check with these faults must exit with this status.
 run() {
-    FAKE=$2 timeout 60 "$python" tools/gpu-check "${@:3}" --pace 0.001 >out 2>&1
+    FAKE=$2 timeout 60 "$python" tools/gpu-check --pace 0.01 "${@:3}" >out 2>&1
     local status=$?
     check "gpu-check ${*:3} with '$2' exits $1, not $status" [ $status = "$1" ]
 }
@@ -161,7 +161,7 @@ run 1 compiled=late-crash time --parts a
 check 'a rival that crashes' is 'state("time") == "failed" and "CUDA out of memory" in r["stages"]["time"]["rows"][0]["missing"]["PyTorch compiled"]'
 check 'the slower ones do not stand in for it' is 'check("bar: (a)")["state"] == "not run"'
 run 1 rival=garbage time --parts a
-check 'a rival that answers nonsense' is '"no usable answer" in check("a")["detail"]'
+check 'a rival that answers nonsense' is '"gave no usable answer" in check("a")["detail"]'
 run 1 rival=differs time --parts a
 check 'another amount of work' is '"different amounts of work" in check("a")["detail"]'
 run 1 ours=crash time --parts a
@@ -169,8 +169,10 @@ check 'ours crashes' is 'check("a")["state"] == "failed"'
 run 1 ladder=wrong time --parts ladder
 check 'a wrong rung' is '"wrong: matmul tiles" in check("ladder")["detail"]'
 fresh
-run 1 rival=hang time --parts 'a b' --minutes 0.2
-check 'a rival that hangs: cut off' is 'check("a")["state"] == "not run" or check("b")["state"] == "cut off"'
+run 1 rival=hang time --parts a --minutes 0.2
+check 'a rival that hangs until the end: cut off' is 'state("time") == "cut off" and check("a")["state"] == "cut off"'
+run 1 compiled=hang time --parts 'a c' --pace 0.005
+check 'a rival that hangs costs its own part alone' is '"was late" in check("a")["detail"] and len(r["stages"]["time"]["rows"][0]["rivals"]) == 4'
 run 1 '' time --parts a --rounds 2
 check 'two rounds are too few for a bar' is 'check("bar: (a)")["state"] == "not run"'
 fresh
@@ -179,16 +181,21 @@ check 'a card without clocks' is 'r["stages"]["time"]["rows"][0]["clocks_before"
 
 # ---- stopped, killed, no card, damaged records, wrong arguments ----
 fresh
-stop_with() { # SIGNAL: in the middle of a sanitizer that hangs
-    FAKE=memcheck=hang "$python" tools/gpu-check sanitize >out 2>&1 &
+stop_with() { # SIGNAL FAKE PROGRAM STAGE: in the middle of a stage in which a program hangs
+    FAKE=$2 "$python" tools/gpu-check "$4" >out 2>&1 &
     local pid=$!
-    for _ in $(seq 100); do grep -q '^compute-sanitizer' calls && break; sleep 0.05; done
-    kill "-$1" $pid; wait $pid 2>/dev/null
+    for _ in $(seq 100); do grep -q "^$3" calls && break; sleep 0.05; done
+    kill "-$1" $pid
+    wait $pid 2>/dev/null
 }
-stop_with TERM
+stop_with TERM ours=hang gpu_step time
+check 'stopped while programs warm up' is 'state("time") == "cut off"'
+check 'and none of them is left' test -z "$(pgrep -f "$tree/bin/torch-python|build/cuda/bench/gpu_step copy")"
+fresh
+stop_with TERM memcheck=hang compute-sanitizer sanitize
 check 'stopped: the record says cut off' is 'state("sanitize") == "cut off" and not r["passed"]'
 fresh
-stop_with KILL
+stop_with KILL memcheck=hang compute-sanitizer sanitize
 check 'killed: not finished' page '**not finished**'
 kill "$(pgrep -f "$tree/bin/compute-sanitizer")" 2>/dev/null
 run 0 '' build

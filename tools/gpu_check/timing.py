@@ -24,6 +24,8 @@ ROUNDS, LEAST_ROUNDS, TURN_S = 5, bars.LEAST_ROUNDS, 1.0
 EAGER, COMPILED, COMPILED_BF16 = "PyTorch eager", "PyTorch compiled", "PyTorch compiled, bf16 logits"
 STEP_RIVALS = {EAGER: [], COMPILED: ["--compile"], COMPILED_BF16: ["--compile", "--bf16-logits"]}
 TOKENS_124M = 524288
+# A program that is slower hangs: seconds until it is warm (it may compile for a minute, beside two others), and for a turn.
+WARM_UP_LIMIT_S, TURN_LIMIT_S = 180, 60
 GIB = 1 << 30
 
 
@@ -77,8 +79,9 @@ def parts_for(memory_mib):
 class Program(Server):
     """One program on the card: it may end, hang or answer nonsense, and is then left out with the reason."""
 
-    def __init__(self, name, command, log):
+    def __init__(self, name, command, log, deadline, pace):
         self.name, self.answers, self.turns, self.problem = name, [], [], None
+        self.deadline, self.pace, self.is_late = deadline, pace, False
         self.log = os.path.join(LOGS, log + ".log")
         os.makedirs(LOGS, exist_ok=True)
         self.errors = open(self.log, "w", encoding="utf-8")
@@ -87,34 +90,34 @@ class Program(Server):
         except OSError as error:
             self.process, self.problem = None, f"{command[0]}: {error.strerror}"
 
-    def kill(self):
+    def kill(self):  # by Server, when an answer is late
+        self.is_late = True
         end_group(self.process)
 
-    def run(self, steps, seconds):
+    def run(self, steps, limit_s):
         """The answer to "run N", checked; None and a problem when there is none."""
         if self.problem:
             return None
-        answer = self.ask(f"run {steps}", seconds)
+        answer = self.ask(f"run {steps}", min(limit_s * self.pace, self.deadline.left()))
         is_good = answer and all(isinstance(answer.get(key), (int, float)) and answer[key] > 0 for key in ("seconds", "steps", "work"))
         if is_good and answer["steps"] == steps:
             self.answers.append(answer)
             return answer
-        status = self.process.poll()
+        end_group(self.process)
         with open(self.log, encoding="utf-8", errors="replace") as text:
             said = [line.strip() for line in text if line.strip()]
-        how = "gave no usable answer" if status is None else f"ended with status {status} or was late"
+        how = "was late" if self.is_late else f"gave no usable answer and ended with status {self.process.returncode}"
         self.problem = f"{how}{': ' + said[-1][:200] if said else ''} ({os.path.relpath(self.log, ROOT)})"
-        self.kill()
         return None
 
-    def warm_up(self, deadline):
+    def warm_up(self):
         """First steps, which compile, fill caches and time candidates; then how many fill a turn."""
-        if self.run(1, deadline.left()) and self.run(2, deadline.left()):
+        if self.run(1, WARM_UP_LIMIT_S) and self.run(2, TURN_LIMIT_S):
             self.turn_steps = max(1, round(TURN_S * 2 / self.answers[-1]["seconds"]))
 
-    def turn(self, deadline):
+    def turn(self):
         """Seconds a step of one turn, or None."""
-        answer = self.run(self.turn_steps, deadline.left())
+        answer = self.run(self.turn_steps, TURN_LIMIT_S)
         if answer:
             self.turns.append(answer["seconds"] / answer["steps"])
         return self.turns[-1] if answer else None
@@ -162,10 +165,16 @@ def measure(name, label, arguments, part, rival_problem, options, deadline):
     try:
         with concurrent.futures.ThreadPoolExecutor(max_workers=at_once) as pool:
             def start(item):
-                program = Program(item[0], item[1], f"time-{name}-{re.sub(r'[^a-z0-9]+', '-', (label + item[0]).lower())}")
+                log = f"time-{name}-{re.sub(r'[^a-z0-9]+', '-', (label + item[0]).lower())}"
+                program = Program(*item, log, deadline, options.pace)
                 programs.append(program)
-                program.warm_up(deadline)
-            list(pool.map(start, commands.items()))
+                program.warm_up()
+            try:
+                list(pool.map(start, commands.items()))
+            except BaseException:  # stopped: the pool would wait for programs that may hang
+                for program in programs:
+                    program.stop()
+                raise
         programs.sort(key=lambda program: list(commands).index(program.name))
         row["clocks_before"] = cards.clocks()
         ours, others = programs[0], programs[1:]
@@ -174,8 +183,8 @@ def measure(name, label, arguments, part, rival_problem, options, deadline):
             for other in others or [None]:
                 if ours.problem or (other and other.problem):
                     continue
-                our_s = ours.turn(deadline)
-                other_s = other.turn(deadline) if other and our_s else None
+                our_s = ours.turn()
+                other_s = other.turn() if other and our_s else None
                 if our_s and other_s:
                     ratios[other.name].append(other_s / our_s)
         row["clocks_after"] = cards.clocks()
