@@ -18,6 +18,7 @@
 #include "chapters/00_char_gpt/gpt.h"
 #include "core/context.h"
 #include "nn/adamw.h"
+#include "tests/support/device_memory.h"
 #include "tests/support/golden.h"
 
 #if defined(GPT_WITH_GPU)
@@ -134,30 +135,17 @@ Workload training_step(const StepConfig& config, int64_t B, int64_t accumulate) 
 
 // ---- one kernel -------------------------------------------------------------------------------------------
 
-// Device memory, full of random numbers in [-1,1): with zeros a card draws less power and runs faster.
-template <class T>
-class RandomBuffer {
-  public:
-    explicit RandomBuffer(int64_t n) : bytes_(size_t(n) * sizeof(T)) {
-        memory_ = static_cast<T*>(device_alloc(Device::kCuda, bytes_));
-        std::vector<T> values(static_cast<size_t>(n));
-        for (size_t i = 0; i < values.size(); i++)
-            values[i] = T(float(golden::hash24(size_t(n), i)) * 0x1p-23f - 1.0f);
-        device_upload(Device::kCuda, memory_, values.data(), bytes_);
-    }
-    ~RandomBuffer() { device_free(Device::kCuda, memory_, bytes_); }
-    RandomBuffer(const RandomBuffer&) = delete;
-    RandomBuffer& operator=(const RandomBuffer&) = delete;
-    operator T*() const { return memory_; }
-    size_t bytes() const { return bytes_; }
+// In [-1,1), and no zeros: with them a card draws less power and runs faster.
+std::vector<float> random_numbers(int64_t n) {
+    std::vector<float> numbers(static_cast<size_t>(n));
+    for (size_t i = 0; i < numbers.size(); i++)
+        numbers[i] = float(golden::hash24(uint64_t(n), i)) * 0x1p-23f - 1.0f;
+    return numbers;
+}
 
-  private:
-    size_t bytes_;
-    T* memory_;
-};
-
-using Reals = RandomBuffer<gpu::real>;
-using Floats = RandomBuffer<float>;
+std::shared_ptr<RealArray> reals(int64_t n) {
+    return std::make_shared<RealArray>(random_numbers(n));
+}
 
 template <class F>
 Workload kernel(double work, const char* unit, F run) {
@@ -170,27 +158,25 @@ Workload kernel(double work, const char* unit, F run) {
 
 Workload copy(int64_t gib) {
     const int64_t n = gib << 28;  // floats
-    const auto from = std::make_shared<Floats>(n), to = std::make_shared<Floats>(n);
+    const size_t bytes = size_t(n) * sizeof(float);
+    const auto from = std::make_shared<FloatArray>(random_numbers(n)), to = std::make_shared<FloatArray>(n);
     // Each byte is read and written.
-    return kernel(2e-9 * double(from->bytes()), "GB/s", [from, to] {
-        CUDA_CHECK(cudaMemcpyAsync(*to, *from, from->bytes(), cudaMemcpyDeviceToDevice, nullptr));
+    return kernel(2e-9 * double(bytes), "GB/s", [from, to, bytes] {
+        CUDA_CHECK(cudaMemcpyAsync(*to, *from, bytes, cudaMemcpyDeviceToDevice, nullptr));
     });
 }
 
 // out (M,N) = a (M,K) b (N,K)^T, as a linear's forward.
 Workload product(int64_t M, int64_t N, int64_t K) {
-    const auto out = std::make_shared<Reals>(M * N), a = std::make_shared<Reals>(M * K),
-               b = std::make_shared<Reals>(N * K);
+    const auto out = std::make_shared<RealArray>(M * N), a = reals(M * K), b = reals(N * K);
     return kernel(2e-12 * double(M) * double(N) * double(K), "TFLOP/s",
                   [=] { gpu::gemm(*out, *a, *b, nullptr, M, N, K, false, true, false, Stream{}); });
 }
 
 Workload attention_kernel(bool is_backward, int64_t B, int64_t T, int64_t NH, int64_t HS) {
-    const auto qkv = std::make_shared<Reals>(B * T * 3 * NH * HS),
-               dqkv = std::make_shared<Reals>(B * T * 3 * NH * HS),
-               out = std::make_shared<Reals>(B * T * NH * HS),
-               dout = std::make_shared<Reals>(B * T * NH * HS);
-    const auto lse = std::make_shared<Floats>(B * NH * T);
+    const auto qkv = reals(B * T * 3 * NH * HS), dqkv = reals(B * T * 3 * NH * HS),
+               out = reals(B * T * NH * HS), dout = reals(B * T * NH * HS);
+    const auto lse = std::make_shared<FloatArray>(B * NH * T);
     const auto forward = [=] {
         gpu::attention_forward(*out, *lse, *qkv, B, T, NH, HS, DropoutMask{}, Stream{});
     };

@@ -58,7 +58,7 @@ def parts_for(memory_mib):
     batch = 16 if memory_mib > 60000 else 8 if memory_mib > 30000 else 4
     return {
         "ceilings": kernel_part("what the card reaches when it does nothing else", "PyTorch",
-                                [("device copy of 4 GiB", ["copy", "4"]),
+                                [("device copy of 1 GiB", ["copy", "1"]),
                                  ("8192^3 bf16 product, random data", ["gemm", "8192", "8192", "8192"])], 25),
         "c": step_part("c", 64, 1, "the character model: L4 NH4 C64 T32 B64 V65, untied", 60, 2,
                        {"PyTorch compiled, CUDA graphs": ["--compile", "--cuda-graphs"]}),
