@@ -63,7 +63,8 @@ struct Block {
     unsigned free_count = 0;
     void* dynamic_shared = nullptr;
     size_t dynamic_shared_bytes = 0;
-    std::string fault;  // what went wrong, set by the thread that noticed it
+    char* signal_stack = nullptr;  // where the handler of a stack overflow runs
+    std::string fault;             // what went wrong, set by the thread that noticed it
     FailureKind fault_kind = FailureKind::kBug;
     // Moments, for ThreadSanitizer.
     char began = 0, stopped = 0;
@@ -97,6 +98,25 @@ struct KernelFailure {
     FailureKind kind;
     std::string message;
 };
+
+// ---- stacks.cpp -------------------------------------------------------------------------------------------
+
+// A stack for one CUDA thread at [bottom, bottom + kStackBytes); in front of it, kGuardBytes that nobody may touch
+// while few enough stacks have that. nullptr: no memory.
+#if defined(CUDA_ON_HOST_TSAN)
+// ThreadSanitizer clears four times as much memory for each stack and its guard.
+constexpr size_t kStackBytes = size_t(32) << 10, kGuardBytes = size_t(8) << 10;
+#else
+// A kernel's frames are small. The guard costs addresses only, and is larger than most arrays that do not fit.
+constexpr size_t kStackBytes = size_t(128) << 10, kGuardBytes = size_t(256) << 10;
+#endif
+char* make_stack();
+void free_stack(char* bottom);
+
+// From now on a stack overflow of a CUDA thread on this OS thread is reported, before the segmentation fault ends
+// the program. Until the second call.
+void report_stack_overflows(Block& b);
+void stop_reporting_stack_overflows(Block& b);
 
 // ---- faults.cpp: what goes into `fault` -------------------------------------------------------------------
 

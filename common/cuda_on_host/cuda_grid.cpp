@@ -1,6 +1,9 @@
 // cuda_grid.cpp - running all blocks of a grid, on as many cores as parallel.h has; see cuda_machine.h.
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <fstream>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -16,6 +19,7 @@ namespace {
 Block& this_block() {
     if (!block) {
         block = new Block;
+        report_stack_overflows(*block);
 #if !defined(CUDA_ON_HOST_TSAN)
         // Frees it when the OS thread ends; under ThreadSanitizer run_blocks does.
         static CUDA_ON_HOST_PER_OS_THREAD std::unique_ptr<Block> owner;
@@ -96,6 +100,32 @@ void run_blocks(const Grid& grid, int64_t blocks, Outcome& outcome) {
     see_end_of_grid();
 }
 
+// What cudaFuncSetAttribute allowed, by kernel.
+struct AllowedShared {
+    std::mutex mutex;
+    std::map<const void*, size_t> bytes;
+};
+
+AllowedShared& allowed_shared() {
+    static AllowedShared the_allowed;
+    return the_allowed;
+}
+
+size_t shared_bytes_allowed(const void* kernel) {
+    AllowedShared& allowed = allowed_shared();
+    const std::lock_guard<std::mutex> lock(allowed.mutex);
+    const auto found = allowed.bytes.find(kernel);
+    return found == allowed.bytes.end() ? kSharedBytes : std::max(found->second, kSharedBytes);
+}
+
+// Half of the mappings that a process may have, at two for each stack.
+size_t stacks_to_guard() {
+    if (const char* text = std::getenv("CUDA_ON_HOST_GUARDS")) return size_t(std::atoll(text));
+    long long maps = 0;
+    std::ifstream("/proc/sys/vm/max_map_count") >> maps;
+    return maps > 0 ? size_t(maps) / 4 : 16000;
+}
+
 bool is_set(const char* variable, const char* value) {
     const char* text = std::getenv(variable);
     return text && std::strcmp(text, value) == 0;
@@ -108,9 +138,18 @@ Options& options() {
         Options o;
         if (is_set("CUDA_ON_HOST_ORDER", "reverse")) o.order = Order::kReverse;
         o.poison_static_shared = is_set("CUDA_ON_HOST_POISON", "1");
+        o.guarded_stacks = stacks_to_guard();
         return o;
     }();
     return the_options;
+}
+
+bool allow_shared_bytes(const void* kernel, size_t bytes) {
+    if (bytes > kMaxSharedBytes) return false;
+    AllowedShared& allowed = allowed_shared();
+    const std::lock_guard<std::mutex> lock(allowed.mutex);
+    allowed.bytes[kernel] = bytes;
+    return true;
 }
 
 void run_grid(const Grid& grid) {
@@ -126,6 +165,11 @@ void run_grid(const Grid& grid) {
     CHECK(grid.shared_bytes <= kMaxSharedBytes,
           "[cuda_on_host] %zu bytes of shared memory, a block has at most %zu: %s", grid.shared_bytes,
           kMaxSharedBytes, describe(grid).c_str());
+    const size_t allowed = shared_bytes_allowed(grid.kernel);
+    CHECK(grid.shared_bytes <= allowed,
+          "[cuda_on_host] %zu bytes of shared memory, this kernel may have %zu: cudaFuncSetAttribute(kernel, "
+          "cudaFuncAttributeMaxDynamicSharedMemorySize, bytes) allows up to %zu: %s",
+          grid.shared_bytes, allowed, kMaxSharedBytes, describe(grid).c_str());
     CHECK(!runs_kernel, "[cuda_on_host] a kernel launches a kernel: %s", describe(grid).c_str());
 
     static std::mutex one_grid_at_a_time;

@@ -3,9 +3,6 @@
 // Not here: the texts of faults (faults.cpp); the blocks of a grid (cuda_grid.cpp).
 #include "cuda_on_host/cuda_machine.h"
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <atomic>
 #include <cstdlib>
 
@@ -17,19 +14,11 @@
 namespace cuda_on_host {
 namespace {
 
-// A kernel's frames are small. ThreadSanitizer clears four times as much memory for each stack.
 #if defined(CUDA_ON_HOST_TSAN)
-constexpr size_t kStackBytes = size_t(32) << 10;
 constexpr bool kStacksPassOn = false;  // each of its threads needs a stack of its own
 #else
-constexpr size_t kStackBytes = size_t(128) << 10;
 constexpr bool kStacksPassOn = true;
 #endif
-
-size_t page_bytes() {
-    static const size_t bytes = size_t(sysconf(_SC_PAGESIZE));
-    return bytes;
-}
 
 // ---- ThreadSanitizer: what it is told ---------------------------------------------------------------------
 
@@ -62,18 +51,15 @@ void fiber_main();
 CUDA_ON_HOST_UNSEEN void give_stack([[maybe_unused]] Block& b, Thread& t) {
 #if !defined(CUDA_ON_HOST_TSAN)  // there all stacks are made when the block begins
     if (b.free_count == 0) {
-        void* stack = mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        // A kernel that needs more stops at its first page instead of writing over its neighbour.
+        char* stack = make_stack();
         CHECK(
-            stack != MAP_FAILED && mprotect(stack, page_bytes(), PROT_NONE) == 0,
-            "[cuda_on_host] no memory for the stacks of %u CUDA threads; on many cores, fewer --threads or a "
-            "larger vm.max_map_count help",
+            stack,
+            "[cuda_on_host] no memory for the stacks of %u CUDA threads; on many cores, fewer --threads help",
             b.size);
-        b.free_stacks[b.free_count++] = static_cast<char*>(stack) + page_bytes();
+        b.free_stacks[b.free_count++] = stack;
     }
     t.stack = b.free_stacks[--b.free_count];
-    t.stack_bytes = kStackBytes - page_bytes();
+    t.stack_bytes = kStackBytes;
 #endif
 #if defined(CUDA_ON_HOST_ASAN)
     // subtle: its last owner left by a switch, not by returning, so the red zones of its frames are still
@@ -239,30 +225,26 @@ struct TsanFibers {
     std::atomic<size_t> used{0};
 } tsan_fibers;
 
-CUDA_ON_HOST_UNSEEN char* make_tsan_threads(Block& b) {
+CUDA_ON_HOST_UNSEEN void make_tsan_threads(Block& b) {
     b.threads[kOsThread].tsan_fiber = __tsan_get_current_fiber();
-    // subtle: made here and not where a thread begins, as ThreadSanitizer takes mmap for a write by its
-    // caller.
-    char* stacks = static_cast<char*>(
-        mmap(nullptr, b.size * kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-    CHECK(stacks != MAP_FAILED, "[cuda_on_host] no memory for the stacks of %u CUDA threads", b.size);
     for (unsigned rank = 0; rank < b.size; rank++) {
         Thread& t = b.threads[rank];
         void*& fiber = tsan_fibers.pool[tsan_fibers.used++ % kTsanFibers];
         if (!fiber) fiber = __tsan_create_fiber(0);
         t.tsan_fiber = fiber;
-        t.stack = stacks + rank * kStackBytes;
+        // subtle: made here and not where a thread begins, as ThreadSanitizer takes mmap for a write by its caller.
+        t.stack = make_stack();
+        CHECK(t.stack, "[cuda_on_host] no memory for the stacks of %u CUDA threads", b.size);
         t.stack_bytes = kStackBytes;
         const uint3 index = index_of(rank);
         const std::string name = format("block (%u,%u,%u) thread (%u,%u,%u)", blockIdx.x, blockIdx.y,
                                         blockIdx.z, index.x, index.y, index.z);
         __tsan_set_fiber_name(fiber, name.c_str());
     }
-    return stacks;
 }
 
-CUDA_ON_HOST_UNSEEN void end_tsan_threads(Block& b, char* stacks, bool is_given_up) {
-    munmap(stacks, b.size * kStackBytes);
+CUDA_ON_HOST_UNSEEN void end_tsan_threads(Block& b, bool is_given_up) {
+    for (unsigned rank = 0; rank < b.size; rank++) free_stack(b.threads[rank].stack);
     if (!is_given_up) return;
     // They were left in the middle of a kernel and would carry its call stack into the next one.
     for (unsigned rank = 0; rank < b.size; rank++)
@@ -302,7 +284,7 @@ CUDA_ON_HOST_UNSEEN void run_block(Block& b, const Grid& grid, uint3 index) {
     if (options().poison_static_shared)
         for (const StaticShared& array : static_shared_arrays()) std::memset(array.memory, 0xFF, array.bytes);
 #if defined(CUDA_ON_HOST_TSAN)
-    char* stacks = make_tsan_threads(b);
+    make_tsan_threads(b);
 #endif
     happens_before(&b.began);
 
@@ -311,7 +293,7 @@ CUDA_ON_HOST_UNSEEN void run_block(Block& b, const Grid& grid, uint3 index) {
     const bool is_given_up = b.returned < b.size;
     if (is_given_up) see_given_up_threads(b);
 #if defined(CUDA_ON_HOST_TSAN)
-    end_tsan_threads(b, stacks, is_given_up);
+    end_tsan_threads(b, is_given_up);
 #else
     for (unsigned rank = 0; rank < b.size && is_given_up; rank++) {
         const State state = b.threads[rank].state;
@@ -322,7 +304,8 @@ CUDA_ON_HOST_UNSEEN void run_block(Block& b, const Grid& grid, uint3 index) {
 }
 
 Block::~Block() {
-    for (unsigned i = 0; i < free_count; i++) munmap(free_stacks[i] - page_bytes(), kStackBytes);
+    for (unsigned i = 0; i < free_count; i++) free_stack(free_stacks[i]);
+    stop_reporting_stack_overflows(*this);
     std::free(dynamic_shared);
 }
 

@@ -31,8 +31,10 @@ constexpr int warpSize = 32;
 
 namespace cuda_on_host {
 
-constexpr unsigned kMaxThreads = 1024;                 // of a block, as on every NVIDIA GPU
-constexpr size_t kMaxSharedBytes = size_t(227) << 10;  // of a block: the largest of sm_80 to sm_90
+constexpr unsigned kMaxThreads = 1024;  // of a block, as on every NVIDIA GPU
+// Dynamic shared memory of a block: what every kernel may have, and what cudaFuncSetAttribute can raise it to: the
+// limit of sm_80 (sm_90 has 227 KB), as this project's kernels are to run on both.
+constexpr size_t kSharedBytes = size_t(48) << 10, kMaxSharedBytes = size_t(163) << 10;
 
 // A line of source: where somebody waits, or launched a kernel. As a default argument it is the caller's line
 // (C++20's std::source_location).
@@ -52,6 +54,9 @@ enum class Order { kForward, kReverse };
 struct Options {
     Order order = Order::kForward;      // CUDA_ON_HOST_ORDER=reverse
     bool poison_static_shared = false;  // CUDA_ON_HOST_POISON=1: fill it with NaN before every block
+    // How many stacks may have an inaccessible page in front of them; CUDA_ON_HOST_GUARDS=n. Each splits a mapping in
+    // two, and Linux counts mappings (vm.max_map_count, 65530 by default): half of them are ours.
+    size_t guarded_stacks = 0;
 };
 Options& options();
 
@@ -69,6 +74,9 @@ struct Grid {
 // Returns when every thread of every block has. A fault that the machine notices (divergent barrier, missing
 // lane ...) ends the program with a CHECK's message that names kernel, block, threads and lines.
 void run_grid(const Grid& grid);
+
+// Allows a kernel, by its address, that many bytes of dynamic shared memory. False above kMaxSharedBytes.
+bool allow_shared_bytes(const void* kernel, size_t bytes);
 
 // "layernorm_kernel, launched at layernorm.cu:71 with grid (4,1,1) and block (128,1,1)", for messages.
 std::string describe(const Grid& grid);

@@ -216,10 +216,11 @@ bool is_device_memory(const void* memory) {
     return device.find(memory) != nullptr;
 }
 
-void check_pointer_argument(const Grid& grid, int number, const void* pointer) {
+void check_pointer_argument(const Grid& grid, int number, const char* member, const void* pointer) {
+    const std::string what = format("argument %d%s%s", number, member ? "." : "", member ? member : "");
     CHECK(!pointer || is_device_memory(pointer),
-          "[%s] argument %d points to host memory, which a GPU cannot read: pass what cudaMalloc gave\n  %s",
-          function_name(grid.kernel).c_str(), number, describe(grid).c_str());
+          "[%s] %s points to host memory, which a GPU cannot read: pass what cudaMalloc gave\n  %s",
+          function_name(grid.kernel).c_str(), what.c_str(), describe(grid).c_str());
 }
 
 }  // namespace cuda_on_host
@@ -294,7 +295,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
     std::snprintf(properties->name, sizeof properties->name, "CUDA on the host");
     size_t free_bytes = 0;
     cudaMemGetInfo(&free_bytes, &properties->totalGlobalMem);
-    properties->sharedMemPerBlock = size_t(48) << 10;
+    properties->sharedMemPerBlock = kSharedBytes;
     properties->sharedMemPerBlockOptin = kMaxSharedBytes;
     properties->major = imitation().major;
     properties->minor = imitation().minor;
@@ -440,6 +441,11 @@ cudaError_t cudaMallocHost(void** memory, size_t bytes) {
 cudaError_t cudaFreeHost(void* memory) {
     std::free(memory);
     return cudaSuccess;
+}
+
+cudaError_t set_shared_memory_limit(const void* kernel, int bytes) {
+    return result(bytes >= 0 && allow_shared_bytes(kernel, size_t(bytes)) ? cudaSuccess
+                                                                          : cudaErrorInvalidValue);
 }
 
 // ---- streams and events -----------------------------------------------------------------------------------

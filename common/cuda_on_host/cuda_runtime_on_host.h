@@ -154,9 +154,10 @@ cudaError_t cudaFuncGetName(const char** name, const void* kernel);
 void cuda_check_launch(const void* kernel, const char* file, int line);
 
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
+cudaError_t set_shared_memory_limit(const void* kernel, int bytes);
 template <class Kernel>
-cudaError_t cudaFuncSetAttribute(Kernel*, cudaFuncAttribute, int) {
-    return cudaSuccess;  // run_grid knows one limit, the largest
+cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute, int bytes) {
+    return set_shared_memory_limit(reinterpret_cast<const void*>(kernel), bytes);
 }
 
 namespace cuda_on_host {
@@ -177,12 +178,32 @@ void notice_launch(const void* kernel);  // Imitation::fails
 bool is_recording(cudaStream_t stream);
 void record(cudaStream_t stream, std::function<void()> work);
 void forget_recording();  // that a failure has left behind
-void check_pointer_argument(const Grid& grid, int number, const void* pointer);
+
+// member: the name of the pointer in a struct, or nullptr when the argument itself is the pointer.
+void check_pointer_argument(const Grid& grid, int number, const char* member, const void* pointer);
+
+// Whether T names its pointers:
+//     struct Finish {
+//         const float* bias = nullptr;
+//         template <class See>
+//         void pointers(See see) const { see("bias", bias); }
+//     };
+// note: a struct that does not is passed on unseen. To look for addresses among its bytes would accuse clean
+// kernels: a seed, or two ints side by side, may look like one, and padding holds what the stack held before.
+template <class T, class = void>
+struct NamesItsPointers : std::false_type {};
+template <class T>
+struct NamesItsPointers<T, std::void_t<decltype(std::declval<const T&>().pointers(
+                               std::declval<void (*)(const char*, const void*)>()))>> : std::true_type {};
 
 template <class T>
 void check_argument(const Grid& grid, int number, const T& argument) {
     if constexpr (std::is_pointer<T>::value && !std::is_function<std::remove_pointer_t<T>>::value)
-        check_pointer_argument(grid, number, argument);
+        check_pointer_argument(grid, number, nullptr, argument);
+    else if constexpr (NamesItsPointers<T>::value)
+        argument.pointers([&](const char* member, const void* pointer) {
+            check_pointer_argument(grid, number, member, pointer);
+        });
 }
 
 // The stream of a launch, and the line that launches.

@@ -84,6 +84,24 @@ __global__ void two_pointers_kernel(float* out, const float* inp, int n) {
     if (int(threadIdx.x) < n) out[threadIdx.x] = inp[threadIdx.x];
 }
 
+struct WithPointers {
+    const float *scale, *bias;
+    template <class See>
+    void pointers(See see) const {
+        see("scale", scale), see("bias", bias);
+    }
+};
+__global__ void struct_kernel(float* out, WithPointers p) {
+    out[threadIdx.x] = p.bias ? p.bias[0] : 1;
+}
+
+struct LooksLikePointers {
+    uint64_t seed;
+};
+__global__ void numbers_kernel(float* out, LooksLikePointers p) {
+    out[threadIdx.x] = p.seed != 0;
+}
+
 // ---- what a launch says -----------------------------------------------------------------------------------
 
 template <class Action>
@@ -232,5 +250,43 @@ TEST_CASE("a grid that no GPU accepts", "[cuda]") {
     REQUIRE_THAT(shape3({1, 65536}, 1), contains("at most 2147483647 x 65535 x 65535 blocks"));
     REQUIRE_THAT(shape3({1, 1, 65536}, 1), contains("at most 2147483647 x 65535 x 65535 blocks"));
     REQUIRE_THAT(shape3(1, {1, 1, 65}), contains("at most 64 threads along z"));
-    REQUIRE_THAT(shape(1, 32, 300000), contains("300000 bytes of shared memory"));
+    REQUIRE_THAT(shape(1, 32, 300000), contains("300000 bytes of shared memory, a block has at most 166912"));
+}
+
+TEST_CASE("more than 48 KB of dynamic shared memory have to be asked for", "[cuda]") {
+    const DeviceArray<float> out(64, 0);
+    const auto run = [&](size_t shared_bytes) {
+        launch(fill_kernel, 1, 64, shared_bytes, nullptr, out.get(), 1.0f);
+    };
+    run(48 << 10);
+    REQUIRE_THAT(message_of([&] { run((48 << 10) + 1); }),
+                 contains("49153 bytes of shared memory, this kernel may have 49152: cudaFuncSetAttribute"));
+    const auto ask = [](int bytes) {
+        return cudaFuncSetAttribute(fill_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+    };
+    REQUIRE(ask(163 * 1024 + 1) == cudaErrorInvalidValue);
+    REQUIRE(cudaGetLastError() == cudaErrorInvalidValue);
+    REQUIRE(ask(100 << 10) == cudaSuccess);
+    run(100 << 10);
+    REQUIRE_THAT(message_of([&] { run((100 << 10) + 4); }), contains("this kernel may have 102400"));
+    const auto run_other = [&] {  // asked for by one kernel, for that one alone
+        launch(two_pointers_kernel, 1, 64, 100 << 10, nullptr, out.get(), nullptr, 0);
+    };
+    REQUIRE_THAT(message_of(run_other), contains("this kernel may have 49152"));
+    REQUIRE(ask(0) == cudaSuccess);  // back to what every kernel has
+    REQUIRE_THAT(message_of([&] { run((48 << 10) + 1); }), contains("this kernel may have 49152"));
+}
+
+TEST_CASE("a struct that names its pointers, one of them to host memory", "[cuda]") {
+    const std::vector<float> host(64);
+    const DeviceArray<float> out(64, 0);
+    REQUIRE_THAT(message_of([&] {
+                     launch(struct_kernel, 1, 64, 0, nullptr, out.get(), WithPointers{nullptr, host.data()});
+                 }),
+                 contains("[struct_kernel] argument 2.bias points to host memory"));
+    launch(struct_kernel, 1, 64, 0, nullptr, out.get(), WithPointers{out.get(), nullptr});
+    // What a struct does not name is not guessed at: numbers that look like the address of an array are numbers.
+    const LooksLikePointers numbers = {reinterpret_cast<uint64_t>(host.data())};
+    launch(numbers_kernel, 1, 64, 0, nullptr, out.get(), numbers);
+    REQUIRE(out.host()[3] == 1);
 }

@@ -8,6 +8,8 @@
 
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -108,6 +110,30 @@ __global__ void uninitialised_dynamic_kernel(float* out) {
     if (threadIdx.x != 5) tile[threadIdx.x] = 1;
     __syncthreads();
     out[threadIdx.x] = tile[threadIdx.x];
+}
+
+// ---- stacks that are too small ----------------------------------------------------------------------------
+
+[[maybe_unused]] __global__ void large_array_kernel(float* out) {  // 200 KB of local variables
+    volatile float own[50000];
+    own[0] = float(threadIdx.x);
+    __syncthreads();
+    out[threadIdx.x] = own[0];
+}
+
+[[maybe_unused]] __global__ void recursive_kernel(float* out, int depth) {
+    volatile float own[64];
+    own[depth % 64] = float(depth);
+    if (depth > 0) recursive_kernel(out, depth - 1);
+    out[threadIdx.x] = own[depth % 64];
+}
+
+// As many CUDA threads as a block can have, all of which wait: each needs a stack of its own.
+__global__ void all_wait_kernel(float* out) {
+    volatile float own[4096];  // fits
+    own[threadIdx.x] = float(threadIdx.x);
+    __syncthreads();
+    if (threadIdx.x < 64) out[threadIdx.x] = own[threadIdx.x];
 }
 
 // ---- clean kernels ----------------------------------------------------------------------------------------
@@ -231,6 +257,19 @@ TEST_CASE("planted host reads device", "[.planted]") {
     const volatile float* p = out.get();
     std::printf("%g\n", double(p[3]));
 }
+TEST_CASE("planted large array", "[.planted]") {
+    result_of(large_array_kernel, 1, 64, 0);
+}
+TEST_CASE("planted recursion", "[.planted]") {
+    result_of(recursive_kernel, 1, 64, 0, 1 << 20);
+}
+TEST_CASE("planted nothing with many stacks", "[.planted]") {
+    REQUIRE(result_of(all_wait_kernel, 4, 1024, 0)[40] == 40);
+    std::ifstream maps("/proc/self/maps");
+    long lines = 0;
+    for (std::string line; std::getline(maps, line);) lines++;
+    std::printf("%ld mappings\n", lines);
+}
 TEST_CASE("planted nothing", "[.planted]") {
     REQUIRE(result_of(clean_tiles_kernel, 3, 64, 0)[0] == 3 * (4 * 63 + 600));
     REQUIRE(result_of(clean_warps_kernel, 3, 64, 0)[0] == 3 * 496);
@@ -243,6 +282,37 @@ TEST_CASE("clean kernels are not accused", "[cuda]") {
     const Child child = run_hidden("planted nothing");
     INFO(child.output);
     REQUIRE(child.passed);
+}
+
+TEST_CASE("a stack overflow names the kernel and the thread", "[cuda]") {
+#if !defined(CUDA_ON_HOST_TSAN)  // whose guards are smaller than this array: it clears them for every block
+    require_found("planted large array",
+                  {"stack overflow in thread (0,0,0) in block (0,0,0): its local variables need more than",
+                   "in large_array_kernel, launched at"});
+#endif
+    require_found("planted recursion",
+                  {"stack overflow in thread (0,0,0) in block (0,0,0)", "recursive_kernel"});
+}
+
+TEST_CASE("stacks without guards take few mappings", "[cuda]") {
+    const auto mappings = [](const char* guards) {
+        setenv("CUDA_ON_HOST_GUARDS", guards, 1);
+        const Child child = run_hidden("planted nothing with many stacks");
+        unsetenv("CUDA_ON_HOST_GUARDS");
+        INFO(child.output);
+        REQUIRE(child.passed);
+        const size_t end = child.output.find(" mappings");
+        REQUIRE(end != std::string::npos);
+        return std::stol(child.output.substr(child.output.rfind('\n', end) + 1));
+    };
+#if defined(CUDA_ON_HOST_TSAN)
+    REQUIRE(mappings("0") >
+            0);  // the stacks are gone when a block has ended: that it runs is all there is to see
+#else
+    const long guarded = mappings("1000000"), some = mappings("100"), none = mappings("0");
+    REQUIRE(guarded >= none + 1024);
+    REQUIRE(some <= none + 500);  // 100 guards, each between two stacks
+#endif
 }
 
 TEST_CASE("ThreadSanitizer names both lines of a race, and the CUDA threads", "[cuda]") {

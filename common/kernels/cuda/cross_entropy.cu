@@ -5,6 +5,10 @@
 // chapters/00_char_gpt/README.md, "Cross-entropy, backwards".
 #include "kernels/cuda/cross_entropy.cuh"
 
+#include <string>
+#include <vector>
+
+#include "kernels/cuda/compared_array.cuh"
 #include "kernels/cuda/launcher.cuh"
 #include "kernels/cuda/reduce.cuh"
 #include "kernels/kernels.h"
@@ -125,12 +129,38 @@ void cross_entropy_plain::forward_backward(float* losses, real* logits, const in
            cuda_stream(s), losses, logits, targets, int(V), scale);
 }
 
+namespace {
+
+std::vector<std::vector<float>> loss_and_gradient(CrossEntropyInPlace* forward_backward) {
+    constexpr int64_t N = 5, V = 1031;  // rows that begin anywhere
+    const ComparedArray<real> logits(N * V, 1);
+    const ComparedArray<int> targets(std::vector<int>{0, 1030, kIgnore, 517, 7});
+    const ComparedArray<float> losses(N, 2);
+    forward_backward(losses, logits, targets, N, V, 0.25f, {});
+    return {losses.host(), logits.host()};
+}
+
+std::string compare_registers_with_plain() {
+    const auto got = loss_and_gradient(cross_entropy_registers::forward_backward),
+               want = loss_and_gradient(cross_entropy_plain::forward_backward);
+    const std::string difference = difference_of("the loss", got[0], want[0], 1e-5);
+    return difference.empty()
+               ? difference_of("the gradient", got[1], want[1], sizeof(real) == 2 ? 1e-2 : 1e-5)
+               : difference;
+}
+
+}  // namespace
+
+FastForm& cross_entropy_in_registers() {
+    static FastForm form("the classifier with rows in registers", compare_registers_with_plain);
+    return form;
+}
+
 void gpu::cross_entropy_forward_backward(float* losses, real* logits, const int* targets, int64_t N,
                                          int64_t V, float scale, Stream s) {
-    if (false && cross_entropy_registers::takes(V))  // RUNGS
-        cross_entropy_registers::forward_backward(losses, logits, targets, N, V, scale, s);
-    else
-        cross_entropy_plain::forward_backward(losses, logits, targets, N, V, scale, s);
+    const bool is_fast = cross_entropy_registers::takes(V) && cross_entropy_in_registers().is_chosen();
+    (is_fast ? cross_entropy_registers::forward_backward : cross_entropy_plain::forward_backward)(
+        losses, logits, targets, N, V, scale, s);
 }
 
 void gpu::mean_loss(float* mean, const float* losses, int64_t N, int64_t counted, Stream s) {

@@ -3,26 +3,21 @@
 // call each by its name.
 #pragma once
 #include "core/device.h"
+#include "kernels/cuda/rungs.h"
 #include "kernels/kernels.h"
 
+FastForm& cross_entropy_in_registers();
+
+using CrossEntropyInPlace = decltype(gpu::cross_entropy_forward_backward);
+
 namespace cross_entropy_plain {
-
-using gpu::real;
-
-void forward_backward(float* losses, real* logits, const int* targets, int64_t N, int64_t V, float scale,
-                      Stream s);
-
-}  // namespace cross_entropy_plain
+CrossEntropyInPlace forward_backward;
+}
 
 namespace cross_entropy_registers {
-
-using gpu::real;
-
 // Whether rows of V logits fit: up to 57,344 in bfloat16, half of it in float; not worth it below 1024.
 bool takes(int64_t V);
-void forward_backward(float* losses, real* logits, const int* targets, int64_t N, int64_t V, float scale,
-                      Stream s);
-
+CrossEntropyInPlace forward_backward;
 }  // namespace cross_entropy_registers
 
 // What both forms say of a row's sums.

@@ -64,12 +64,21 @@ __global__ void embedding_backward_tokens_kernel(float* __restrict__ dwte, const
     const int warp = threadIdx.x / kWarpSize, lane = threadIdx.x % kWarpSize;
     const int own = lane * Vec<real>::kSize, c = blockIdx.y * kColumns + own;
     Vec<real> sum = {};
-    for (int place = first + warp; place < N; place += kWarps) {
-        const int64_t row = sorted[place];
-        if (ids[row] != id) break;
-        if (c >= C) continue;
-        const Vec<real> d = load_vec(dout + row * C + c, C - c);
-        for (int k = 0; k < sum.kSize; k++) sum[k] += d[k];
+    // Each lane looks up one of the next 32 rows of its warp, so that all are known before the first is read: a loop
+    // of place -> row -> id -> numbers would wait for memory three times for every row, and the most frequent tokens
+    // have hundreds of rows in a batch.
+    for (int begin = first;; begin += kWarps * kWarpSize) {
+        const int place = begin + lane * kWarps + warp;
+        const int row_of_lane = place < N ? sorted[place] : 0;
+        const bool has_id = place < N && ids[row_of_lane] == id;
+        const int count = __popc(__ballot_sync(kAllLanes, has_id));  // sorted: these lanes come first
+        for (int i = 0; i < count; i++) {
+            const int64_t row = __shfl_sync(kAllLanes, row_of_lane, i);
+            if (c >= C) continue;
+            const Vec<real> d = load_vec(dout + row * C + c, C - c);
+            for (int k = 0; k < sum.kSize; k++) sum[k] += d[k];
+        }
+        if (count < kWarpSize) break;
     }
     for (int k = 0; k < sum.kSize; k++) sum_of_warp[warp][own + k] = sum[k];
     __syncthreads();

@@ -5,6 +5,10 @@
 // Source: Ba, Kiros, Hinton 2016, eq. 3; backward: chapters/00_char_gpt/README.md, "LayerNorm, backwards".
 #include "kernels/cuda/layernorm.cuh"
 
+#include <string>
+#include <vector>
+
+#include "kernels/cuda/compared_array.cuh"
 #include "kernels/cuda/launcher.cuh"
 #include "kernels/cuda/reduce.cuh"
 #include "kernels/kernels.h"
@@ -165,6 +169,23 @@ void layernorm_plain::backward(real* dinp, float* dweight, float* dbias, const r
     add_partial_sums(dweight, dbias, partial.get(), ranges, C, s);
 }
 
+// The plain form of the fused kernels is what they are equal to: one kernel after another.
+void layernorm_plain::forward_of_sum(real* out, real* sum, float* mean, float* rstd, const real* residual,
+                                     const real* branch, const real* weight, const real* bias, int64_t N,
+                                     int64_t C, DropoutMask mask, Stream s) {
+    if (mask.p > 0) gpu::dropout(sum, branch, N * C, mask, false, s);
+    gpu::add_forward(sum, residual, mask.p > 0 ? sum : branch, N * C, s);
+    forward(out, mean, rstd, sum, weight, bias, N, C, s);
+}
+
+void layernorm_plain::backward_of_sum(real* dsum, real* dbranch, float* dweight, float* dbias,
+                                      const real* dout, const real* sum, const real* weight,
+                                      const float* mean, const float* rstd, int64_t N, int64_t C,
+                                      DropoutMask mask, bool accumulate, bool accumulate_branch, Stream s) {
+    backward(dsum, dweight, dbias, dout, sum, weight, mean, rstd, N, C, accumulate, s);
+    gpu::dropout(dbranch, dsum, N * C, mask, accumulate_branch, s);
+}
+
 void layernorm_plain::add_partial_sums(float* dweight, float* dbias, const float* partial, int64_t ranges,
                                        int64_t C, Stream s) {
     launch(add_partial_sums_kernel, blocks_for(C, kColumns), dim3(kColumns, kRangeThreads), 0, cuda_stream(s),
@@ -175,54 +196,73 @@ void layernorm_plain::add_partial_sums(float* dweight, float* dbias, const float
 
 namespace {
 
+using Results = std::vector<std::vector<float>>;
+
+Results add_and_normalise(decltype(gpu::add_layernorm_forward)* forward,
+                          decltype(gpu::add_layernorm_backward)* backward) {
+    constexpr int64_t N = 67, C = 520;  // ragged: a last block of three rows, a last piece of one lane
+    const DropoutMask mask{0.2f, 7, 1};
+    const ComparedArray<real> residual(N * C, 1), branch(N * C, 2), weight(C, 3), bias(C, 4), dout(N * C, 5);
+    const ComparedArray<real> out(N * C, 6), sum(N * C, 6), dsum(N * C, 7), dbranch(N * C, 8);
+    const ComparedArray<float> mean(N, 9), rstd(N, 9), dweight(C, 10), dbias(C, 11);
+    forward(out, sum, mean, rstd, residual, branch, weight, bias, N, C, mask, {});
+    backward(dsum, dbranch, dweight, dbias, dout, sum, weight, mean, rstd, N, C, mask, true, false, {});
+    return {out.host(),  sum.host(),     mean.host(),    rstd.host(),
+            dsum.host(), dbranch.host(), dweight.host(), dbias.host()};
+}
+
+std::string compare_warps_with_plain() {
+    const char* const names[] = {"out", "sum", "mean", "rstd", "dsum", "dbranch", "dweight", "dbias"};
+    const Results got = add_and_normalise(layernorm_warp::forward_of_sum, layernorm_warp::backward_of_sum),
+                  want = add_and_normalise(layernorm_plain::forward_of_sum, layernorm_plain::backward_of_sum);
+    for (size_t i = 0; i < want.size(); i++) {
+        const double tolerance =
+            sizeof(real) == 2 ? 1e-2 : 1e-5;  // bf16: where a result is rounded the other way
+        const std::string difference = difference_of(names[i], got[i], want[i], tolerance);
+        if (!difference.empty()) return difference;
+    }
+    return "";
+}
+
 template <class... P>
 bool uses_warps(int64_t C, const P*... pointers) {
-    return false && layernorm_warp::takes(C) && are_aligned(pointers...);  // RUNGS
+    return layernorm_warp::takes(C) && are_aligned(pointers...) && layernorm_by_warps().is_chosen();
 }
 
 }  // namespace
 
+FastForm& layernorm_by_warps() {
+    static FastForm form("LayerNorm with a warp per row", compare_warps_with_plain);
+    return form;
+}
+
 void gpu::layernorm_forward(real* out, float* mean, float* rstd, const real* inp, const real* weight,
                             const real* bias, int64_t N, int64_t C, Stream s) {
-    if (uses_warps(C, out, inp, weight, bias))
-        layernorm_warp::forward(out, nullptr, mean, rstd, inp, nullptr, weight, bias, N, C, {}, s);
-    else
-        layernorm_plain::forward(out, mean, rstd, inp, weight, bias, N, C, s);
+    (uses_warps(C, out, inp, weight, bias) ? layernorm_warp::forward : layernorm_plain::forward)(
+        out, mean, rstd, inp, weight, bias, N, C, s);
 }
 
 void gpu::layernorm_backward(real* dinp, float* dweight, float* dbias, const real* dout, const real* inp,
                              const real* weight, const float* mean, const float* rstd, int64_t N, int64_t C,
                              bool accumulate, Stream s) {
-    if (uses_warps(C, dinp, dout, inp, weight))
-        layernorm_warp::backward(dinp, nullptr, dweight, dbias, dout, inp, weight, mean, rstd, N, C, {},
-                                 accumulate, false, s);
-    else
-        layernorm_plain::backward(dinp, dweight, dbias, dout, inp, weight, mean, rstd, N, C, accumulate, s);
+    (uses_warps(C, dinp, dout, inp, weight) ? layernorm_warp::backward : layernorm_plain::backward)(
+        dinp, dweight, dbias, dout, inp, weight, mean, rstd, N, C, accumulate, s);
 }
-
-// The plain form of the fused kernels is what they are equal to: one kernel after another.
 
 void gpu::add_layernorm_forward(real* out, real* sum, float* mean, float* rstd, const real* residual,
                                 const real* branch, const real* weight, const real* bias, int64_t N,
                                 int64_t C, DropoutMask mask, Stream s) {
-    if (uses_warps(C, out, sum, residual, branch, weight, bias)) {
-        layernorm_warp::forward(out, sum, mean, rstd, residual, branch, weight, bias, N, C, mask, s);
-        return;
-    }
-    if (mask.p > 0) gpu::dropout(sum, branch, N * C, mask, false, s);
-    gpu::add_forward(sum, residual, mask.p > 0 ? sum : branch, N * C, s);
-    layernorm_plain::forward(out, mean, rstd, sum, weight, bias, N, C, s);
+    (uses_warps(C, out, sum, residual, branch, weight, bias) ? layernorm_warp::forward_of_sum
+                                                             : layernorm_plain::forward_of_sum)(
+        out, sum, mean, rstd, residual, branch, weight, bias, N, C, mask, s);
 }
 
 void gpu::add_layernorm_backward(real* dsum, real* dbranch, float* dweight, float* dbias, const real* dout,
                                  const real* sum, const real* weight, const float* mean, const float* rstd,
                                  int64_t N, int64_t C, DropoutMask mask, bool accumulate,
                                  bool accumulate_branch, Stream s) {
-    if (uses_warps(C, dsum, dbranch, dout, sum, weight)) {
-        layernorm_warp::backward(dsum, dbranch, dweight, dbias, dout, sum, weight, mean, rstd, N, C, mask,
-                                 accumulate, accumulate_branch, s);
-        return;
-    }
-    layernorm_plain::backward(dsum, dweight, dbias, dout, sum, weight, mean, rstd, N, C, accumulate, s);
-    gpu::dropout(dbranch, dsum, N * C, mask, accumulate_branch, s);
+    (uses_warps(C, dsum, dbranch, dout, sum, weight)
+         ? layernorm_warp::backward_of_sum
+         : layernorm_plain::backward_of_sum)(dsum, dbranch, dweight, dbias, dout, sum, weight, mean, rstd, N,
+                                             C, mask, accumulate, accumulate_branch, s);
 }

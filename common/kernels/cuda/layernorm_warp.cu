@@ -201,15 +201,9 @@ void with_vecs(int64_t C, F f) {
         f(std::integral_constant<int, 32 / kSize>());
 }
 
-}  // namespace
-
-bool layernorm_warp::takes(int64_t C) {
-    return C % kSize == 0 && C <= kMaxColumns;
-}
-
-void layernorm_warp::forward(real* out, real* sum, float* mean, float* rstd, const real* inp,
-                             const real* branch, const real* weight, const real* bias, int64_t N, int64_t C,
-                             DropoutMask mask, Stream s) {
+// branch: nullptr, or what is added to inp on the way in; sum is written only then.
+void launch_forward(real* out, real* sum, float* mean, float* rstd, const real* inp, const real* branch,
+                    const real* weight, const real* bias, int64_t N, int64_t C, DropoutMask mask, Stream s) {
     if (N == 0) return;
     with_vecs(C, [&](auto vecs) {
         launch(layernorm_forward_warp_kernel<vecs()>, blocks_for(N, kForwardWarps), kForwardWarps * kWarpSize,
@@ -217,10 +211,10 @@ void layernorm_warp::forward(real* out, real* sum, float* mean, float* rstd, con
     });
 }
 
-void layernorm_warp::backward(real* dinp, real* dbranch, float* dweight, float* dbias, const real* dout,
-                              const real* inp, const real* weight, const float* mean, const float* rstd,
-                              int64_t N, int64_t C, DropoutMask mask, bool accumulate, bool accumulate_branch,
-                              Stream s) {
+// dbranch: nullptr, or dinp through the mask.
+void launch_backward(real* dinp, real* dbranch, float* dweight, float* dbias, const real* dout,
+                     const real* inp, const real* weight, const float* mean, const float* rstd, int64_t N,
+                     int64_t C, DropoutMask mask, bool accumulate, bool accumulate_branch, Stream s) {
     if (N == 0) return;
     const unsigned blocks = blocks_for(N, kRowsPerBlock);
     const Scratch<float> partial(int64_t(blocks) * 2 * C, s);
@@ -230,4 +224,36 @@ void layernorm_warp::backward(real* dinp, real* dbranch, float* dweight, float* 
                accumulate_branch);
     });
     layernorm_plain::add_partial_sums(dweight, dbias, partial.get(), blocks, C, s);
+}
+
+}  // namespace
+
+bool layernorm_warp::takes(int64_t C) {
+    return C % kSize == 0 && C <= kMaxColumns;
+}
+
+void layernorm_warp::forward(real* out, float* mean, float* rstd, const real* inp, const real* weight,
+                             const real* bias, int64_t N, int64_t C, Stream s) {
+    launch_forward(out, nullptr, mean, rstd, inp, nullptr, weight, bias, N, C, {}, s);
+}
+
+void layernorm_warp::backward(real* dinp, float* dweight, float* dbias, const real* dout, const real* inp,
+                              const real* weight, const float* mean, const float* rstd, int64_t N, int64_t C,
+                              bool accumulate, Stream s) {
+    launch_backward(dinp, nullptr, dweight, dbias, dout, inp, weight, mean, rstd, N, C, {}, accumulate, false,
+                    s);
+}
+
+void layernorm_warp::forward_of_sum(real* out, real* sum, float* mean, float* rstd, const real* residual,
+                                    const real* branch, const real* weight, const real* bias, int64_t N,
+                                    int64_t C, DropoutMask mask, Stream s) {
+    launch_forward(out, sum, mean, rstd, residual, branch, weight, bias, N, C, mask, s);
+}
+
+void layernorm_warp::backward_of_sum(real* dsum, real* dbranch, float* dweight, float* dbias,
+                                     const real* dout, const real* sum, const real* weight, const float* mean,
+                                     const float* rstd, int64_t N, int64_t C, DropoutMask mask,
+                                     bool accumulate, bool accumulate_branch, Stream s) {
+    launch_backward(dsum, dbranch, dweight, dbias, dout, sum, weight, mean, rstd, N, C, mask, accumulate,
+                    accumulate_branch, s);
 }

@@ -54,6 +54,16 @@ struct LayerNorm {
                           const real* bias, int64_t N, int64_t C, Stream s);
 };
 
+// layernorm_backward of signatures.h.
+struct LayerNormBackward {
+    static constexpr const char* kName = "layernorm_backward";
+    static constexpr Ceiling kCeiling = Ceiling::kMemory;
+    using Sizes = RowSizes;
+    using Function = void(real* dinp, float* dweight, float* dbias, const real* dout, const real* inp,
+                          const real* weight, const float* mean, const float* rstd, int64_t N, int64_t C,
+                          bool accumulate, Stream s);
+};
+
 struct AttentionSizes {
     int64_t B, T, NH, HS;
     std::string text() const {
@@ -92,6 +102,7 @@ struct Rung {
 extern const std::vector<Rung<Matmul>> kMatmul;                        // matmul.cu
 extern const std::vector<Rung<Softmax>> kSoftmax;                      // softmax.cu
 extern const std::vector<Rung<LayerNorm>> kLayerNorm;                  // layernorm.cu
+extern const std::vector<Rung<LayerNormBackward>> kLayerNormBackward;  // layernorm.cu
 extern const std::vector<Rung<AttentionForward>> kAttentionForward;    // attention.cu
 extern const std::vector<Rung<AttentionBackward>> kAttentionBackward;  // attention.cu
 

@@ -159,6 +159,58 @@ class Problem<LayerNorm> {
     FloatArray mean, rstd;
 };
 
+// dinp has a gradient already, as in a residual stream: it is added to.
+template <>
+class Problem<LayerNormBackward> {
+  public:
+    static std::vector<RowSizes> checked() { return Problem<LayerNorm>::checked(); }
+    static std::vector<RowSizes> timed() { return {{65536, 768}, {8192, 1600}}; }
+
+    explicit Problem(RowSizes s)
+        : s(s),
+          inp(bf16_numbers(s.N * s.C, 1)),
+          weight(bf16_numbers(s.C, 2)),
+          dout(bf16_numbers(s.N * s.C, 3)),
+          dinp_before(bf16_numbers(s.N * s.C, 4)),
+          mean(nothing(s.N)),
+          rstd(nothing(s.N)),
+          inp_d(inp),
+          weight_d(weight),
+          dout_d(dout),
+          dinp(dinp_before),
+          dweight(std::vector<float>(size_t(s.C))),
+          dbias(std::vector<float>(size_t(s.C))) {
+        std::vector<float> out = nothing(s.N * s.C);
+        const std::vector<float> bias(size_t(s.C));
+        cpu::layernorm_forward(out.data(), mean.data(), rstd.data(), inp.data(), weight.data(), bias.data(),
+                               s.N, s.C, {});
+        mean_d = std::make_unique<FloatArray>(mean);
+        rstd_d = std::make_unique<FloatArray>(rstd);
+    }
+    void run(LayerNormBackward::Function* backward) {
+        backward(dinp, dweight, dbias, dout_d, inp_d, weight_d, *mean_d, *rstd_d, s.N, s.C, true, {});
+    }
+    std::vector<Answer> answers(bool) const {
+        std::vector<float> dinp_want = dinp_before, dweight_want(weight.size()), dbias_want(weight.size());
+        cpu::layernorm_backward(dinp_want.data(), dweight_want.data(), dbias_want.data(), dout.data(),
+                                inp.data(), weight.data(), mean.data(), rstd.data(), s.N, s.C, true, {});
+        // Float sums over C, and over N of numbers around 1: their rounding grows like sqrt(N).
+        const double columns = 4e-6 * (4 + std::sqrt(double(s.N)));
+        return {{"dinp", dinp.host(), dinp_want, 2e-5 + kStorageRounding},
+                {"dweight", dweight.host(), dweight_want, columns},
+                {"dbias", dbias.host(), dbias_want, columns}};
+    }
+    double operations() const { return 14.0 * double(s.N * s.C); }
+    double bytes() const { return 4.0 * sizeof(real) * double(s.N * s.C) + 8.0 * double(s.N); }
+
+  private:
+    RowSizes s;
+    std::vector<float> inp, weight, dout, dinp_before, mean, rstd;
+    RealArray inp_d, weight_d, dout_d, dinp;
+    FloatArray dweight, dbias;
+    std::unique_ptr<FloatArray> mean_d, rstd_d;
+};
+
 // What both directions of attention need: the CPU's results, on the host and rounded on the device.
 struct AttentionData {
     AttentionSizes s;

@@ -29,9 +29,8 @@ Result two_buffers(const Problem& p) {
     return {results[0], results[1]};
 }
 
-using InPlace = decltype(gpu::cross_entropy_forward_backward);
-
-Result in_place(const Problem& p, InPlace* forward_backward = gpu::cross_entropy_forward_backward) {
+Result in_place(const Problem& p,
+                CrossEntropyInPlace* forward_backward = gpu::cross_entropy_forward_backward) {
     const auto results = in_any_order([&] {
         const RealArray logits(p.logits);
         const IntArray targets(p.targets);
@@ -150,6 +149,20 @@ TEST_CASE("gpu::cross_entropy in registers: extremes, and no NaN passes for a fi
         q.logits[at] = bad;
         REQUIRE_FALSE(std::isfinite(in_place(q, cross_entropy_registers::forward_backward).losses[0]));
     }
+}
+
+TEST_CASE("gpu::cross_entropy_forward_backward calls the form that is chosen", "[cuda]") {
+    Problem p(2, 1031);
+    const Result plain = in_place(p, cross_entropy_plain::forward_backward),
+                 fast = in_place(p, cross_entropy_registers::forward_backward);
+    REQUIRE(!same_bytes(plain.dlogits, fast.dlogits));  // or this test sees nothing
+    for (const bool is_fast : {false, true}) {
+        const ForcedForm form(cross_entropy_in_registers(), is_fast);
+        REQUIRE(same_bytes(in_place(p).dlogits, (is_fast ? fast : plain).dlogits));
+    }
+    const ForcedForm form(cross_entropy_in_registers(), true);
+    REQUIRE(same_bytes(in_place(Problem(2, 65)).dlogits,
+                       in_place(Problem(2, 65), cross_entropy_plain::forward_backward).dlogits));
 }
 
 TEST_CASE("gpu::mean_loss divides by the targets that count", "[cuda]") {

@@ -23,23 +23,24 @@ void round_inputs(Problem& p) {
 struct Form {
     const char* name;
     bool (*takes)(int64_t C);
-    decltype(gpu::layernorm_forward)* forward;
-    decltype(gpu::layernorm_backward)* backward;
+    LayerNormForward* forward;
+    LayerNormBackward* backward;
+    LayerNormForwardOfSum* forward_of_sum;
+    LayerNormBackwardOfSum* backward_of_sum;
 };
 
-void warp_forward(gpu::real* out, float* mean, float* rstd, const gpu::real* inp, const gpu::real* weight,
-                  const gpu::real* bias, int64_t N, int64_t C, Stream s) {
-    layernorm_warp::forward(out, nullptr, mean, rstd, inp, nullptr, weight, bias, N, C, {}, s);
-}
-void warp_backward(gpu::real* dinp, float* dweight, float* dbias, const gpu::real* dout, const gpu::real* inp,
-                   const gpu::real* weight, const float* mean, const float* rstd, int64_t N, int64_t C,
-                   bool accumulate, Stream s) {
-    layernorm_warp::backward(dinp, nullptr, dweight, dbias, dout, inp, weight, mean, rstd, N, C, {},
-                             accumulate, false, s);
-}
-
-const Form kPlain = {"plain", [](int64_t) { return true; }, gpu::layernorm_forward, gpu::layernorm_backward};
-const Form kWarp = {"warp", layernorm_warp::takes, warp_forward, warp_backward};
+const Form kPlain = {"plain",
+                     [](int64_t) { return true; },
+                     layernorm_plain::forward,
+                     layernorm_plain::backward,
+                     layernorm_plain::forward_of_sum,
+                     layernorm_plain::backward_of_sum};
+const Form kWarp = {"warp",
+                    layernorm_warp::takes,
+                    layernorm_warp::forward,
+                    layernorm_warp::backward,
+                    layernorm_warp::forward_of_sum,
+                    layernorm_warp::backward_of_sum};
 
 Result run(const Form& form, const Problem& p, bool accumulate) {
     const auto results = in_any_order([&] {
@@ -168,17 +169,10 @@ TEST_CASE("gpu::add_layernorm equals dropout, add_forward and layernorm to the l
 
     const auto fused = in_any_order([&] {
         const Arrays a(p, branch);
-        if (&form == &kWarp) {
-            layernorm_warp::forward(a.out, a.sum, a.mean, a.rstd, a.residual, a.branch, a.weight, a.bias, N,
-                                    C, mask, {});
-            layernorm_warp::backward(a.dsum, a.dbranch, a.dweight, a.dbias, a.dout, a.sum, a.weight, a.mean,
-                                     a.rstd, N, C, mask, true, false, {});
-        } else {
-            gpu::add_layernorm_forward(a.out, a.sum, a.mean, a.rstd, a.residual, a.branch, a.weight, a.bias,
-                                       N, C, mask, {});
-            gpu::add_layernorm_backward(a.dsum, a.dbranch, a.dweight, a.dbias, a.dout, a.sum, a.weight,
-                                        a.mean, a.rstd, N, C, mask, true, false, {});
-        }
+        form.forward_of_sum(a.out, a.sum, a.mean, a.rstd, a.residual, a.branch, a.weight, a.bias, N, C, mask,
+                            {});
+        form.backward_of_sum(a.dsum, a.dbranch, a.dweight, a.dbias, a.dout, a.sum, a.weight, a.mean, a.rstd,
+                             N, C, mask, true, false, {});
         return a.results();
     });
     const Arrays a(p, branch);
@@ -230,15 +224,37 @@ TEST_CASE("gpu::add_layernorm_backward adds to a gradient of the branch that is 
     for (const bool accumulate : {false, true}) {
         const Arrays a(p, before);  // a.branch serves as dbranch
         form.forward(a.out, a.mean, a.rstd, a.residual, a.weight, a.bias, p.N, p.C, {});
-        (&form == &kWarp ? layernorm_warp::backward : gpu::add_layernorm_backward)(
-            a.dsum, a.branch, a.dweight, a.dbias, a.dout, a.residual, a.weight, a.mean, a.rstd, p.N, p.C,
-            mask, false, accumulate, {});
+        form.backward_of_sum(a.dsum, a.branch, a.dweight, a.dbias, a.dout, a.residual, a.weight, a.mean,
+                             a.rstd, p.N, p.C, mask, false, accumulate, {});
         dbranch[accumulate] = a.branch.host();
     }
     for (size_t i = 0; i < before.size(); i++) dbranch[0][i] += before[i];
     const double tolerance = 1e-6 + 2 * kStorageRounding;
     REQUIRE(allclose("add_layernorm dbranch, accumulated", p.sizes(), dbranch[1].data(), dbranch[0].data(),
                      p.N * p.C, tolerance, tolerance) == "");
+}
+
+TEST_CASE("gpu::layernorm calls the form that is chosen, and the plain one for odd rows", "[cuda]") {
+    const auto outputs = [](const Form& form, int64_t C, bool is_aligned) {
+        Problem p(3, C);
+        round_inputs(p);
+        const size_t skip = is_aligned ? 0 : 1;
+        std::vector<float> inp(skip);
+        inp.insert(inp.end(), p.inp.begin(), p.inp.end());
+        const RealArray inp_d(inp), weight(p.weight), bias(p.bias), out(p.N * C);
+        const FloatArray mean(p.N), rstd(p.N);
+        form.forward(out, mean, rstd, inp_d + skip, weight, bias, p.N, C, {});
+        return rstd.host();
+    };
+    const Form chosen = {"", nullptr, gpu::layernorm_forward, nullptr, nullptr, nullptr};
+    const int64_t C = 776;
+    REQUIRE(!same_bytes(outputs(kPlain, C, true), outputs(kWarp, C, true)));  // or this test sees nothing
+    for (const bool is_fast : {false, true}) {
+        const ForcedForm form(layernorm_by_warps(), is_fast);
+        REQUIRE(same_bytes(outputs(chosen, C, true), outputs(is_fast ? kWarp : kPlain, C, true)));
+        REQUIRE(same_bytes(outputs(chosen, C, false), outputs(kPlain, C, false)));
+        REQUIRE(same_bytes(outputs(chosen, C + 1, true), outputs(kPlain, C + 1, true)));
+    }
 }
 
 #endif
