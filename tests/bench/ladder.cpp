@@ -252,6 +252,7 @@ const FamilyOfAnyKind kFamilies[] = {
     {Matmul::kName, climb<Matmul, kMatmul>},
     {Softmax::kName, climb<Softmax, kSoftmax>},
     {LayerNorm::kName, climb<LayerNorm, kLayerNorm>},
+    {LayerNormBackward::kName, climb<LayerNormBackward, kLayerNormBackward>},
     {AttentionForward::kName, climb<AttentionForward, kAttentionForward>},
     {AttentionBackward::kName, climb<AttentionBackward, kAttentionBackward>},
 };

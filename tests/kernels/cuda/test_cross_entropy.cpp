@@ -68,7 +68,7 @@ TEST_CASE("gpu::cross_entropy equals plain loops, and cpu::cross_entropy", "[cud
     if (kUnderTsan && N * V > 1000) return;
     Problem p(N, V);
     p.logits = stored(p.logits);
-    const Result got = two_buffers(p), same = in_place(p);
+    const Result got = two_buffers(p), same = in_place(p, cross_entropy_plain::forward_backward);
     REQUIRE(differences("cross_entropy", p, got, reference(p)) == "");
     CAPTURE(p.sizes());
     REQUIRE(same_bytes(same.losses, got.losses));
@@ -152,17 +152,18 @@ TEST_CASE("gpu::cross_entropy in registers: extremes, and no NaN passes for a fi
 }
 
 TEST_CASE("gpu::cross_entropy_forward_backward calls the form that is chosen", "[cuda]") {
-    Problem p(2, 1031);
+    if (kUnderTsan) return;
+    const Problem p(40, 1031);  // so many that the forms' roundings show
     const Result plain = in_place(p, cross_entropy_plain::forward_backward),
                  fast = in_place(p, cross_entropy_registers::forward_backward);
-    REQUIRE(!same_bytes(plain.dlogits, fast.dlogits));  // or this test sees nothing
+    REQUIRE(!same_bytes(plain.losses, fast.losses));  // or this test sees nothing
     for (const bool is_fast : {false, true}) {
         const ForcedForm form(cross_entropy_in_registers(), is_fast);
-        REQUIRE(same_bytes(in_place(p).dlogits, (is_fast ? fast : plain).dlogits));
+        REQUIRE(same_bytes(in_place(p).losses, (is_fast ? fast : plain).losses));
     }
     const ForcedForm form(cross_entropy_in_registers(), true);
-    REQUIRE(same_bytes(in_place(Problem(2, 65)).dlogits,
-                       in_place(Problem(2, 65), cross_entropy_plain::forward_backward).dlogits));
+    REQUIRE(same_bytes(in_place(Problem(2, 65)).losses,
+                       in_place(Problem(2, 65), cross_entropy_plain::forward_backward).losses));
 }
 
 TEST_CASE("gpu::mean_loss divides by the targets that count", "[cuda]") {

@@ -235,8 +235,9 @@ TEST_CASE("gpu::add_layernorm_backward adds to a gradient of the branch that is 
 }
 
 TEST_CASE("gpu::layernorm calls the form that is chosen, and the plain one for odd rows", "[cuda]") {
+    if (kUnderTsan) return;
     const auto outputs = [](const Form& form, int64_t C, bool is_aligned) {
-        Problem p(3, C);
+        Problem p(20, C);  // so many that the forms' roundings show
         round_inputs(p);
         const size_t skip = is_aligned ? 0 : 1;
         std::vector<float> inp(skip);
