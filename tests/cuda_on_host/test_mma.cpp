@@ -1,5 +1,5 @@
 // test_mma.cpp - the wrappers of kernels/cuda/mma.cuh on the host: each layout against a plain loop over the
-// matrix, and what the twins must refuse. On a GPU the attention and gemm tests hold the same wrappers to the CPU.
+// matrix, and what the twins must refuse. A copy that is read too early is in test_planted_bugs.cpp. On a GPU the attention and gemm tests hold the same wrappers to the CPU.
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -107,16 +107,6 @@ __global__ void never_committed_kernel(float* out, const float* inp) {
     cp_async<4>(&shared[threadIdx.x], inp + threadIdx.x);
     cp_async_wait<0>();
     out[threadIdx.x] = shared[threadIdx.x];
-}
-
-// Reads what another thread copied, with the barrier before the wait instead of behind it.
-__global__ void barrier_too_early_kernel(float* out, const float* inp) {
-    float* shared = dynamic_shared<float>();
-    cp_async<4>(&shared[threadIdx.x], inp + threadIdx.x);
-    cp_async_commit();
-    __syncthreads();
-    cp_async_wait<0>();
-    out[threadIdx.x] = shared[blockDim.x - 1 - threadIdx.x];
 }
 
 __global__ void misaligned_copy_kernel(const float* inp, int from, int to) {
@@ -243,18 +233,10 @@ TEST_CASE("cp.async has copied what was waited for, and nothing else", "[cuda]")
     }
 }
 
-TEST_CASE("cp.async: what nobody committed never comes, what others copied needs a barrier", "[cuda]") {
-    const InOrder in_order(GENERATE(Order::kForward, Order::kReverse));
-    const std::vector<float> values = random_floats(32, 6);
-    const DeviceArray<float> in(values), out(32, 0);
+TEST_CASE("cp.async: what nobody committed never comes", "[cuda]") {
+    const DeviceArray<float> in(random_floats(32, 6)), out(32, 0);
     launch(never_committed_kernel, 1, 32, 128, nullptr, out.get(), in.get());
     for (float x : out.host()) REQUIRE(std::isnan(x));
-#if !defined(CUDA_ON_HOST_TSAN)  // which reports the race, and stops
-    launch(barrier_too_early_kernel, 1, 32, 128, nullptr, out.get(), in.get());
-    bool has_nan = false;
-    for (float x : out.host()) has_nan = has_nan || std::isnan(x);
-    REQUIRE(has_nan);
-#endif
 }
 
 TEST_CASE("cp.async refuses addresses that are no multiples of its size", "[cuda]") {

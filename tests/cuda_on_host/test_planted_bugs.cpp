@@ -15,6 +15,7 @@
 
 #include "core/device.h"
 #include "core/parallel.h"
+#include "kernels/cuda/mma.cuh"
 #include "tests/cuda_on_host/device_array.h"
 #include "tests/support/catch.h"
 
@@ -49,6 +50,16 @@ __global__ void missing_syncwarp_kernel(float* out) {  // lanes of a warp do not
     if (threadIdx.x < 16) tile[threadIdx.x] += tile[threadIdx.x + 16];
     if (threadIdx.x < 8) tile[threadIdx.x] += tile[threadIdx.x + 8];
     out[threadIdx.x] = tile[threadIdx.x];
+}
+
+constexpr int kCopyIsRead = __LINE__ + 7;
+__global__ void barrier_before_wait_kernel(float* out) {  // the other thread has not waited for its copy
+    __shared__ float tile[32];
+    cp_async<4>(&tile[threadIdx.x], out + threadIdx.x);
+    cp_async_commit();
+    __syncthreads();
+    cp_async_wait<0>();
+    out[32 + threadIdx.x] = tile[31 - threadIdx.x];
 }
 
 __global__ void two_blocks_one_place_kernel(float* out) {
@@ -231,6 +242,9 @@ TEST_CASE("planted missing second barrier", "[.planted]") {
 TEST_CASE("planted missing syncwarp", "[.planted]") {
     result_of(missing_syncwarp_kernel, 1, 32, 0);
 }
+TEST_CASE("planted barrier before wait", "[.planted]") {
+    result_of(barrier_before_wait_kernel, 1, 32, 0);
+}
 TEST_CASE("planted two blocks one place", "[.planted]") {
     result_of(two_blocks_one_place_kernel, 2, 32, 0);
 }
@@ -322,6 +336,7 @@ TEST_CASE("ThreadSanitizer names both lines of a race, and the CUDA threads", "[
     require_found("planted missing second barrier",
                   {"data race", at_line(kTileIsOverwritten), at_line(kTileIsRead)});
     require_found("planted missing syncwarp", {"data race", "missing_syncwarp_kernel"});
+    require_found("planted barrier before wait", {"data race", at_line(kCopyIsRead)});
     require_found("planted two blocks one place",
                   {"data race", "two_blocks_one_place_kernel", "block (0,0,0)", "block (1,0,0)"});
     require_found("planted missing atomic", {"data race", "missing_atomic_kernel"});
@@ -353,6 +368,7 @@ TEST_CASE("a race shows when the threads run in reverse", "[cuda]") {
     REQUIRE(depends_on_order(missing_barrier_kernel, 1, 64));
     REQUIRE(depends_on_order(missing_second_barrier_kernel, 1, 64));
     REQUIRE(depends_on_order(missing_syncwarp_kernel, 1, 32));
+    REQUIRE(depends_on_order(barrier_before_wait_kernel, 1, 32));
     REQUIRE(depends_on_order(two_blocks_one_place_kernel, 2, 32));
     REQUIRE(!depends_on_order(clean_tiles_kernel, 3, 64));
     REQUIRE(!depends_on_order(clean_warps_kernel, 3, 64));

@@ -74,21 +74,27 @@ struct SharedTiles {
     }
 };
 
-// Calls load(n) for each tile n in [begin, end), kStages - 1 ahead, and multiply(n) when tile n is there.
+// Calls load(n) for each tile n in [begin, end), and multiply(n) when it is there. With kStages places for tiles,
+// kStages - 1 are on their way while one is multiplied.
 template <class F, class Load, class Multiply>
 __device__ void for_each_tile(int begin, int end, Load load, Multiply multiply) {
-    for (int n = begin; n < begin + F::kStages - 1; n++) {
+    constexpr int kAhead = F::kStages - 1;
+    // A group for each tile, an empty one behind the last: so that counting groups is counting tiles.
+    const auto begin_tile = [&](int n) {
         if (n < end) load(n);
         cp_async_commit();
-    }
+    };
+    for (int n = begin; n < begin + kAhead; n++) begin_tile(n);
     for (int n = begin; n < end; n++) {
-        const int next = n + F::kStages - 1;
-        if (next < end) load(next);
-        cp_async_commit();  // a group for each tile, empty behind the last: so the newest kStages - 1 are not n's
-        cp_async_wait<F::kStages - 1>();
-        __syncthreads();  // the other threads' copies are there, too
+        if (kAhead == 0) {
+            __syncthreads();  // all are done with tile n - 1, in whose place tile n comes
+            begin_tile(n);
+        }
+        cp_async_wait<(kAhead > 1 ? kAhead - 1 : 0)>();
+        // Tile n is there, also what other threads copied of it; and all are done with tile n - 1, whose place is free.
+        __syncthreads();
+        if (kAhead > 0) begin_tile(n + kAhead);
         multiply(n);
-        __syncthreads();  // nobody reads tile n any more: its memory is the next one's
     }
 }
 
