@@ -37,7 +37,7 @@ OPTIMISE_cpu   := -O3
 OPTIMISE_host  := -O2 -g
 OPTIMISE_debug := -O0 -g -DGPT_DEBUG
 # GCC sees uninitialised variables that are none once a sanitizer has rewritten the code (std::regex is enough).
-SANITIZE       := -O1 -g -DGPT_DEBUG $(if $(findstring clang,$(CXX)),,-Wno-maybe-uninitialized)
+SANITIZE       := -O1 -g1 -DGPT_DEBUG $(if $(findstring clang,$(CXX)),,-Wno-maybe-uninitialized)
 OPTIMISE_asan  := $(SANITIZE) -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 OPTIMISE_tsan  := $(SANITIZE) -fsanitize=thread
 OPTIMISE_fuzz  := $(OPTIMISE_asan) -fsanitize=fuzzer-no-link
@@ -265,8 +265,8 @@ nvcc-check: nvcc-objects
 registers: nvcc-objects
 	$(Q)NVCC='$(NVCC)' tools/registers
 nvcc-objects:
-	$(NVCC_CHECK) PRECISION=fp32 OUT=build/nvcc-fp32 kernels chapter00
-	$(NVCC_CHECK) PRECISION=bf16 OUT=build/nvcc-bf16 kernels
+	$(NVCC_CHECK) PRECISION=fp32 OUT=build/nvcc-fp32 kernels
+	$(NVCC_CHECK) PRECISION=bf16 OUT=build/nvcc-bf16 kernels chapter00
 	$(NVCC_CHECK) PRECISION=bf16 OUT=build/nvcc-debug CUDA_ARCH=$(lastword $(NVCC_ARCHS)) CXXFLAGS=-DGPT_DEBUG kernels
 endif
 

@@ -59,12 +59,7 @@ void print_config(const Config& config, const Dataset& data, const Gpt& gpt, con
     std::fprintf(stderr, "this run: %lld steps, %.3g epochs, %.4g characters, %.3g passes over the text\n",
                  static_cast<long long>(config.max_steps), planned_epochs, planned_epochs * epoch_characters,
                  planned_epochs * epoch_passes);
-    std::string where = format("%d threads", config.threads);
-    if (chosen_device(config) == Device::kCuda)
-        where = is_cuda_emulated() ? where + " that emulate CUDA, for reading and checking, not for speed"
-                                   : "CUDA on " + device_description(Device::kCuda);
-    else if (config.device == "auto" && has_device(Device::kCuda) && !is_cuda_emulated())
-        where += " of the CPU: " + device_problem(Device::kCuda);
+    const std::string where = where_computed(chosen_device(config), config.device == "auto", config.threads);
     std::fprintf(stderr, "model: %lld parameters, %s; %s; run in %s\n\n",
                  static_cast<long long>(gpt.params.numel()), chosen_precision(config), where.c_str(),
                  utf8::printable(folder).c_str());

@@ -31,7 +31,10 @@ class TrainingStep {
         if (moved[0] || moved[1] || moved[2]) graph_.forget();
         std::copy(batch.inputs.begin(), batch.inputs.end(), inputs_.get());
         std::copy(batch.targets.begin(), batch.targets.end(), targets_.get());
-        graph_.run(B_, [&] { queue(); });
+        if (micro_batches() <= kMostRecorded)
+            graph_.run(B_, [&] { queue(); });
+        else
+            queue();
     }
 
     // Of the last batch: mean nats per token. Waits until it is there.
@@ -42,9 +45,18 @@ class TrainingStep {
         return float(loss);
     }
 
+    // Of its last micro-batch alone. Waits, too.
+    float last_loss() {
+        device_wait(ctx_.device);
+        return losses_[size_t(micro_batches() - 1)];
+    }
+
     int64_t replays() const { return graph_.replays(); }
 
   private:
+    // Many micro-batches are for large models, whose kernels take longer than their launches.
+    static constexpr int64_t kMostRecorded = 4;
+
     int64_t micro_batches() const { return (B_ + micro_batch_ - 1) / micro_batch_; }
     int64_t windows_of(int64_t i) const { return std::min(micro_batch_, B_ - i * micro_batch_); }
     float share(int64_t i) const { return float(windows_of(i)) / float(B_); }

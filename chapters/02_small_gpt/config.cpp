@@ -169,6 +169,8 @@ std::string parse_command_line(int argc, const char* const* argv, Config* config
         user_error(
             "this build has no CUDA kernels; use --device cpu, or let the CPU emulate CUDA: make chapter02 "
             "BUILD=host");
+    if (config->device == "cuda" && !device_problem(Device::kCuda).empty())
+        user_error("--device cuda: %s; --device cpu needs none", device_problem(Device::kCuda).c_str());
     return verb;
 }
 
@@ -236,7 +238,8 @@ Init init_kind(const Config& config) {
 }
 
 Device chosen_device(const Config& config) {
-    const bool has_gpu = has_device(Device::kCuda) && !is_cuda_emulated();
+    const bool has_gpu =
+        has_device(Device::kCuda) && !is_cuda_emulated() && device_problem(Device::kCuda).empty();
     return config.device == "cuda" || (config.device == "auto" && has_gpu) ? Device::kCuda : Device::kCpu;
 }
 

@@ -86,10 +86,8 @@ void print_config(const Config& config, const TrainingData& data, const std::str
                      shards.documents(), shards.text_bytes(), shards.tokens(), shards.hash().c_str());
     };
     split("train", data.train), split("validation", data.validation), split("test", data.test);
-    const char* emulated = is_cuda_emulated() && chosen_device(config) == Device::kCuda
-                               ? " that emulate CUDA, for reading and checking, not for speed"
-                               : "";
-    std::fprintf(stderr, "%d threads%s; run in %s\n", config.threads, emulated,
+    std::fprintf(stderr, "%s; run in %s\n",
+                 where_computed(chosen_device(config), config.device == "auto", config.threads).c_str(),
                  utf8::printable(folder).c_str());
 }
 
@@ -159,7 +157,8 @@ int run_train(Config config, const std::vector<std::string>& given_flags, const 
     check_training_memory(
         shape, config.batch, config.accumulate,
         "a smaller --batch with a larger --accumulate takes the same steps in less; --context, "
-        "--channels and --layers count, too");
+        "--channels and --layers count, too",
+        chosen_device(config));
     if (is_interrupted()) return 130;  // while the data were prepared: there is nothing to save yet
     const std::string folder = is_resuming ? config.resume : new_run_folder(config.out, kRuns);
     if (is_resuming) make_run_folder(folder);
@@ -180,6 +179,7 @@ int run_train(Config config, const std::vector<std::string>& given_flags, const 
     const int64_t planned =
         config.decay_steps ? config.decay_steps : config.epochs * windows.steps_per_epoch();
     if (config.max_steps == 0) config.max_steps = planned;
+    TrainingStep training_step(ctx, gpt, config.batch);
     const CosineSchedule schedule = {config.lr, config.min_lr, config.warmup, planned};
     const Bpe bpe(data.vocabulary);
     const std::vector<uint32_t> token_bytes = bytes_of_tokens(data.vocabulary);
@@ -254,10 +254,11 @@ int run_train(Config config, const std::vector<std::string>& given_flags, const 
         ctx.step = step;
 
         gpt.params.zero_grad();
-        const float loss = forward_backward(ctx, gpt, batch, config.batch);
+        training_step.run(batch);
         const float lr = schedule.at(step);
-        const float grad_norm = std::isfinite(loss) ? optimizer.step(ctx, step, lr) : loss;
-        if (!std::isfinite(grad_norm)) {
+        const float grad_norm = optimizer.step(ctx, step, lr);  // the step's one wait for a GPU
+        const float loss = training_step.loss();
+        if (!std::isfinite(grad_norm) || !std::isfinite(loss)) {
             progress.clear();
             log.flush();
             stop_at_non_finite(ctx, gpt.params, step, folder, again);

@@ -94,11 +94,15 @@ const std::string& device_problem(Device device) {
 #endif
 }
 
-std::string device_description(Device device) {
-    if (device == Device::kCpu) return "";
+std::string where_computed(Device device, bool is_automatic, int threads) {
+    const std::string on_cpu = format("%d threads", threads);
 #if defined(GPT_WITH_GPU)
-    return look_at_cuda_machine().name + (kStoresBf16 ? ", bf16" : ", fp32");
-#else
-    return "";
+    if (device == Device::kCuda && !is_cuda_emulated())
+        return "CUDA on " + look_at_cuda_machine().name + (kStoresBf16 ? ", bf16" : ", fp32");
+    if (device == Device::kCuda)
+        return on_cpu + " that emulate CUDA, for reading and checking, not for speed";
+    if (is_automatic && !is_cuda_emulated()) return on_cpu + " of the CPU: " + device_problem(Device::kCuda);
 #endif
+    static_cast<void>(device), static_cast<void>(is_automatic);
+    return on_cpu;
 }

@@ -113,7 +113,15 @@ std::vector<float> floats_on_host(Device device, const float* memory, int64_t n)
 Stream stream_create(Device device) {
     Stream stream;
 #if defined(GPT_WITH_GPU)
-    if (device == Device::kCuda) CUDA_CHECK(cudaStreamCreate(&stream.handle));
+    if (device == Device::kCuda) {
+        CUDA_CHECK(cudaStreamCreate(&stream.handle));
+        // Scratch memory that is given back stays with the program; by default the next wait hands it to the driver, which
+        // takes as long as many kernels.
+        cudaMemPool_t pool = nullptr;
+        uint64_t keep = UINT64_MAX;
+        CUDA_CHECK(cudaDeviceGetDefaultMemPool(&pool, 0));
+        CUDA_CHECK(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep));
+    }
 #endif
     static_cast<void>(device);
     return stream;

@@ -53,8 +53,9 @@ void stream_destroy(Device device, Stream stream);
 
 // Why this device cannot be used on this machine, in one line; empty where it can. Asks the driver once.
 const std::string& device_problem(Device device);
-// "NVIDIA H100 80GB HBM3, bf16"; empty for the CPU.
-std::string device_description(Device device);
+// "2 threads", "CUDA on NVIDIA H100 80GB HBM3, bf16", for people. is_automatic: nobody asked for this device; then it says, too,
+// why it is not the GPU.
+std::string where_computed(Device device, bool is_automatic, int threads);
 
 // Memory of the host for copies that it does not wait for: HostArray's.
 void* host_alloc(Device device, size_t bytes);

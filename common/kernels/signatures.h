@@ -209,15 +209,23 @@ void mean_loss(float* mean, const float* losses, int64_t N, int64_t counted, Str
 //   x    (n)  in
 void squared_norm(double* sum, const float* x, int64_t n, Stream s);
 
+// What clips gradients, left where the device finds it: the host queues the step without knowing the norm.
+//   norm_and_scale  (2)  out  the norm, sqrt(squares); and adamw's grad_scale: clip / norm where the norm is above clip > 0,
+//                             0 where it is not finite, else 1
+//   squares         (1)  in   of all gradients
+// Source: Pascanu, Mikolov, Bengio 2013, algorithm 1.
+void clip_scale(float* norm_and_scale, const double* squares, float clip, Stream s);
+
 // One AdamW step on a flat block, decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2):
 //   m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2, with g = grads * grad_scale
 //   params -= lr * ((m / (1 - beta1^step)) / (sqrt(v / (1 - beta2^step)) + eps) + weight_decay * params)
 //   params, m, v  (n)  in/out  params are the masters: what is trained and saved
 //   weights       (n)  out     params as the other kernels read them, rounded to real; nullptr where they read params
 //   grads         (n)  in
+//   grad_scale    (1)  in      nullptr: 1. Where it holds 0 the gradients are no numbers, and nothing is changed
 //   step               from 1
 //   rounding           of weights, stochastic (core/bfloat16.h says why); without effect where real is float
 // Source of the rounding: Gupta et al. 2015, section 3.
 void adamw(float* params, real* weights, float* m, float* v, const float* grads, int64_t n, float lr,
-           float beta1, float beta2, float eps, float weight_decay, float grad_scale, int64_t step,
+           float beta1, float beta2, float eps, float weight_decay, const float* grad_scale, int64_t step,
            WeightRounding rounding, Stream s);

@@ -15,7 +15,7 @@
 #include <string>
 #include <vector>
 
-#include "chapters/00_char_gpt/gpt.h"
+#include "chapters/00_char_gpt/training_step.h"
 #include "core/context.h"
 #include "nn/adamw.h"
 #include "tests/support/device_memory.h"
@@ -73,7 +73,8 @@ class Trainer {
           accumulate_(accumulate),
           ctx_(Device::kCuda),
           model_(ctx_.device, config.model),
-          optimizer_(ctx_.device, model_.params, optimizer_options(config.clip)) {
+          optimizer_(ctx_.device, model_.params, optimizer_options(config.clip)),
+          training_step_(ctx_, model_, B) {
         model_.init(Init::kGpt2, 1);
         const int64_t ids = B * config.model.T * kStreamMicroBatches + 1;
         tokens_ = golden::token_stream(size_t(ids), int(config.model.V));
@@ -91,16 +92,21 @@ class Trainer {
         return loss;
     }
 
-    // The loss of the last micro-batch: fetching each one would make the GPU wait for the host.
+    // As the chapters train: a CUDA graph where the step is small, one wait for the GPU at its end.
     double step() {
-        model_.params.zero_grad();
-        double loss = 0;
+        const int64_t ids = B_ * model_.config.T;
+        Batch batch;
+        batch.B = B_ * accumulate_;
         for (int64_t i = 0; i < accumulate_; i++) {
-            Tensor mean = micro_batch();
-            if (i + 1 == accumulate_) loss = double(ctx_.to_host(mean));
-            ctx_.release_activations();
+            const int* begin = tokens_.data() + (next_++ % kStreamMicroBatches) * ids;
+            batch.inputs.insert(batch.inputs.end(), begin, begin + ids);
+            batch.targets.insert(batch.targets.end(), begin + 1, begin + 1 + ids);
         }
-        optimizer_.step(ctx_, ++taken_, kLr);
+        ctx_.step = ++taken_;
+        model_.params.zero_grad();
+        training_step_.run(batch);
+        optimizer_.step(ctx_, taken_, kLr);
+        const double loss = double(training_step_.last_loss());  // of the last micro-batch, as the rival says
         ctx_.end_step();
         return loss;
     }
@@ -123,6 +129,7 @@ class Trainer {
     Context ctx_;
     Gpt model_;
     AdamW optimizer_;
+    TrainingStep training_step_;
     std::vector<int> tokens_;
     int64_t next_ = 0, taken_ = 0;
 };

@@ -19,7 +19,7 @@ struct State {
     explicit State(int64_t n) : params(random_floats(n, 1)), m(size_t(n), 0.0f), v(size_t(n), 0.0f) {}
     void step(const std::vector<float>& grads, float weight_decay, float grad_scale, int64_t step) {
         cpu::adamw(params.data(), nullptr, m.data(), v.data(), grads.data(), int64_t(params.size()), kLr,
-                   kBeta1, kBeta2, kEps, weight_decay, grad_scale, step, {}, {});
+                   kBeta1, kBeta2, kEps, weight_decay, &grad_scale, step, {}, {});
     }
 };
 
@@ -69,7 +69,7 @@ TEST_CASE("cpu::adamw's rounded weights are the params: there float is all there
     std::vector<float> weights(size_t(n), NAN);
     const std::vector<float> grads = random_floats(n, 2);
     cpu::adamw(state.params.data(), weights.data(), state.m.data(), state.v.data(), grads.data(), n, kLr,
-               kBeta1, kBeta2, kEps, 0.1f, 1.0f, 1, {7, 1, 0}, {});
+               kBeta1, kBeta2, kEps, 0.1f, nullptr, 1, {7, 1, 0}, {});
     REQUIRE(same_bytes(weights, state.params));
 }
 
@@ -78,6 +78,21 @@ TEST_CASE("adamw leaves padding alone: a zero with a zero gradient stays exactly
     std::fill(state.params.begin(), state.params.end(), 0.0f);
     for (int64_t step = 1; step <= 5; step++) state.step(std::vector<float>(16, 0.0f), 0.1f, 1, step);
     REQUIRE(state.params == std::vector<float>(16, 0.0f));
+}
+
+TEST_CASE("clip_scale brings a norm down to the clip, and says so of a norm that is no number", "[cpu]") {
+    const auto scale_of = [](double squares, float clip) {
+        float result[2] = {-1, -1};
+        cpu::clip_scale(result, &squares, clip, {});
+        return std::vector<float>(result, result + 2);
+    };
+    REQUIRE(scale_of(16, 1) == std::vector<float>{4, 0.25f});
+    REQUIRE(scale_of(16, 4) == std::vector<float>{4, 1});
+    REQUIRE(scale_of(16, 0) == std::vector<float>{4, 1});  // no clipping
+    REQUIRE(scale_of(0, 1) == std::vector<float>{0, 1});
+    REQUIRE(scale_of(double(INFINITY), 1)[1] == 0);
+    REQUIRE(scale_of(double(NAN), 1)[1] == 0);
+    REQUIRE(scale_of(1e300, 1)[1] == 0);  // not a float
 }
 
 TEST_CASE("squared_norm adds the sum of squares, in double", "[cpu]") {

@@ -62,6 +62,7 @@ const std::vector<Kernel> kKernels = {
     KERNEL(cross_entropy_forward_backward),
     KERNEL(mean_loss),
     KERNEL(squared_norm),
+    KERNEL(clip_scale),
     KERNEL(adamw),
 };
 

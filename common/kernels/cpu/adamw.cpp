@@ -30,9 +30,17 @@ void cpu::squared_norm(double* sum, const float* x, int64_t n, Stream) {
     for (double part : range_sums) *sum += part;
 }
 
+void cpu::clip_scale(float* norm_and_scale, const double* squares, float clip, Stream) {
+    const float norm = float(std::sqrt(*squares));
+    norm_and_scale[0] = norm;
+    norm_and_scale[1] = !std::isfinite(norm) ? 0.0f : clip > 0 && norm > clip ? clip / norm : 1.0f;
+}
+
 void cpu::adamw(float* params, real* weights, float* m, float* v, const float* grads, int64_t n, float lr,
-                float beta1, float beta2, float eps, float weight_decay, float grad_scale, int64_t step,
-                WeightRounding, Stream) {
+                float beta1, float beta2, float eps, float weight_decay, const float* grad_scale,
+                int64_t step, WeightRounding, Stream) {
+    const float scale = grad_scale ? *grad_scale : 1.0f;
+    if (scale == 0) return;
     // m / (1 - beta1^step) and v / (1 - beta2^step), with the divisions taken out of the loop
     const float correction1 = float(1.0 - std::pow(double(beta1), double(step)));
     const float correction2 = float(1.0 - std::pow(double(beta2), double(step)));
@@ -40,7 +48,7 @@ void cpu::adamw(float* params, real* weights, float* m, float* v, const float* g
                 keep = 1.0f - lr * weight_decay;
     parallel_ranges(n, kGrain, [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; i++) {
-            const float g = grads[i] * grad_scale;
+            const float g = grads[i] * scale;
             m[i] = beta1 * m[i] + (1.0f - beta1) * g;
             v[i] = beta2 * v[i] + (1.0f - beta2) * g * g;
             params[i] = params[i] * keep - step_size * m[i] / (std::sqrt(v[i]) * v_scale + eps);

@@ -41,7 +41,7 @@ __global__ void add_ranges_kernel(double* __restrict__ sum, const double* __rest
 
 // What does not change from element to element, computed once and in double on the host.
 struct AdamWConstants {
-    float beta1, beta2, eps, grad_scale;
+    float beta1, beta2, eps;
     float step_size;  // lr / (1 - beta1^step)
     float v_scale;    // 1 / sqrt(1 - beta2^step)
     float keep;       // 1 - lr * weight_decay
@@ -71,15 +71,24 @@ __device__ void store_rounded(real* weights, int64_t i, const Vec<float>& p, int
     }
 }
 
+// One thread: two numbers.
+__global__ void clip_scale_kernel(float* norm_and_scale, const double* squares, float clip) {
+    const float norm = float(sqrt(*squares));
+    norm_and_scale[0] = norm;
+    norm_and_scale[1] = !isfinite(norm) ? 0.0f : clip > 0 && norm > clip ? clip / norm : 1.0f;
+}
+
 __global__ void adamw_kernel(float* __restrict__ params, real* __restrict__ weights, float* __restrict__ m,
-                             float* __restrict__ v, const float* __restrict__ grads, int64_t n,
-                             AdamWConstants a, WeightRounding rounding) {
+                             float* __restrict__ v, const float* __restrict__ grads,
+                             const float* __restrict__ grad_scale, int64_t n, AdamWConstants a,
+                             WeightRounding rounding) {
     const int64_t i = first_element<float>();
-    if (i >= n) return;
+    const float scale = grad_scale ? *grad_scale : 1.0f;
+    if (i >= n || scale == 0) return;
     Vec<float> p = load_vec(params + i, n - i), m_i = load_vec(m + i, n - i), v_i = load_vec(v + i, n - i);
     const Vec<float> dp = load_vec(grads + i, n - i);
     for (int k = 0; k < p.kSize; k++) {
-        const float g = dp[k] * a.grad_scale;
+        const float g = dp[k] * scale;
         m_i[k] = a.beta1 * m_i[k] + (1.0f - a.beta1) * g;
         v_i[k] = a.beta2 * v_i[k] + (1.0f - a.beta2) * g * g;
         p[k] = p[k] * a.keep - a.step_size * m_i[k] / (sqrtf(v_i[k]) * a.v_scale + a.eps);
@@ -100,21 +109,20 @@ void gpu::squared_norm(double* sum, const float* x, int64_t n, Stream s) {
     launch(add_ranges_kernel, 1, kThreads, 0, cuda_stream(s), sum, partial.get(), int(ranges));
 }
 
+void gpu::clip_scale(float* norm_and_scale, const double* squares, float clip, Stream s) {
+    launch(clip_scale_kernel, 1, 1, 0, cuda_stream(s), norm_and_scale, squares, clip);
+}
+
 void gpu::adamw(float* params, real* weights, float* m, float* v, const float* grads, int64_t n, float lr,
-                float beta1, float beta2, float eps, float weight_decay, float grad_scale, int64_t step,
-                WeightRounding rounding, Stream s) {
+                float beta1, float beta2, float eps, float weight_decay, const float* grad_scale,
+                int64_t step, WeightRounding rounding, Stream s) {
     if (n == 0) return;
     CHECK(rounding.first % 4 == 0, "[adamw] elements of one random draw in two calls: first is %llu",
           static_cast<unsigned long long>(rounding.first));
     const float correction1 = float(1.0 - std::pow(double(beta1), double(step)));
     const float correction2 = float(1.0 - std::pow(double(beta2), double(step)));
-    const AdamWConstants constants{beta1,
-                                   beta2,
-                                   eps,
-                                   grad_scale,
-                                   lr / correction1,
-                                   1.0f / std::sqrt(correction2),
-                                   1.0f - lr * weight_decay};
+    const AdamWConstants constants{
+        beta1, beta2, eps, lr / correction1, 1.0f / std::sqrt(correction2), 1.0f - lr * weight_decay};
     launch(adamw_kernel, blocks_for(n, kPerBlock), kThreads, 0, cuda_stream(s), params, weights, m, v, grads,
-           n, constants, rounding);
+           grad_scale, n, constants, rounding);
 }

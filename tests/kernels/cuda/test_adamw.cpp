@@ -39,10 +39,10 @@ TEST_CASE("gpu::adamw follows the algorithm for five steps, as cpu::adamw does",
     const auto grads = [&](int64_t step) { return random_floats(n, uint64_t(100 + step)); };
 
     const auto results = in_any_order([&] {
-        const FloatArray params(start), m(zeros), v(zeros);
+        const FloatArray params(start), m(zeros), v(zeros), scale_d(std::vector<float>{grad_scale});
         for (int64_t step = 1; step <= kSteps; step++) {
             const FloatArray grads_d(grads(step));
-            gpu::adamw(params, nullptr, m, v, grads_d, n, kLr, kBeta1, kBeta2, kEps, weight_decay, grad_scale,
+            gpu::adamw(params, nullptr, m, v, grads_d, n, kLr, kBeta1, kBeta2, kEps, weight_decay, scale_d,
                        step, {}, {});
         }
         return std::vector<std::vector<float>>{params.host(), m.host(), v.host()};
@@ -54,7 +54,7 @@ TEST_CASE("gpu::adamw follows the algorithm for five steps, as cpu::adamw does",
         const std::vector<float> g = grads(step);
         step_in_double(params, m, v, g, weight_decay, grad_scale, step);
         cpu::adamw(cpu_params.data(), nullptr, cpu_m.data(), cpu_v.data(), g.data(), n, kLr, kBeta1, kBeta2,
-                   kEps, weight_decay, grad_scale, step, {}, {});
+                   kEps, weight_decay, &grad_scale, step, {}, {});
     }
     const auto close = [&](const char* what, const std::vector<float>& got, const auto& want, double atol) {
         return allclose(
@@ -78,7 +78,7 @@ std::vector<float> rounded(const std::vector<float>& params, const WeightRoundin
     return in_any_order([&] {
         const FloatArray params_d(params), m(zeros), v(zeros), grads(zeros);
         const RealArray weights(n);
-        gpu::adamw(params_d, weights, m, v, grads, n, kLr, kBeta1, kBeta2, kEps, 0, 1, 1, rounding, {});
+        gpu::adamw(params_d, weights, m, v, grads, n, kLr, kBeta1, kBeta2, kEps, 0, nullptr, 1, rounding, {});
         REQUIRE(same_bytes(params_d.host(), params));
         return std::vector<std::vector<float>>{weights.host()};
     })[0];
@@ -119,11 +119,39 @@ TEST_CASE("gpu::adamw rounds a weight differently in each step, and its mean is 
     }
 }
 
+TEST_CASE("gpu::clip_scale is cpu::clip_scale", "[cuda]") {
+    const double squares = GENERATE(0.0, 2.0, 1e-30, 12345.678, 1e300, double(NAN), double(INFINITY));
+    const float clip = GENERATE(0.0f, 1.0f, 1000.0f);
+    CAPTURE(squares, clip);
+    std::vector<float> want(2);
+    cpu::clip_scale(want.data(), &squares, clip, {});
+    const DeviceArray<double> squares_d(std::vector<double>{squares});
+    const FloatArray got(2);
+    gpu::clip_scale(got, squares_d, clip, {});
+    REQUIRE(got.host()[1] == want[1]);
+    if (std::isfinite(want[0])) REQUIRE(got.host()[0] == want[0]);
+}
+
+TEST_CASE("gpu::adamw leaves everything as it is when the scale says that gradients are no numbers",
+          "[cuda]") {
+    const int64_t n = 1025;
+    const std::vector<float> start = random_floats(n, 1), ones(size_t(n), 1.0f);
+    const FloatArray params(start), m(ones), v(ones), grads(n),
+        scale(std::vector<float>{0.0f});  // grads: NaN
+    const RealArray weights(ones);
+    gpu::adamw(params, weights, m, v, grads, n, kLr, kBeta1, kBeta2, kEps, 0.1f, scale, 3, {}, {});
+    REQUIRE(same_bytes(params.host(), start));
+    REQUIRE(same_bytes(weights.host(), ones));
+    REQUIRE(same_bytes(m.host(), ones));
+    REQUIRE(same_bytes(v.host(), ones));
+}
+
 TEST_CASE("gpu::adamw refuses a block that begins inside a draw", "[cuda]") {
     ThrowingFailures throwing;
     const FloatArray x(1);
-    REQUIRE_THROWS_WITH(gpu::adamw(x, nullptr, x, x, x, 1, kLr, kBeta1, kBeta2, kEps, 0, 1, 1, {1, 1, 2}, {}),
-                        contains("[adamw]"));
+    REQUIRE_THROWS_WITH(
+        gpu::adamw(x, nullptr, x, x, x, 1, kLr, kBeta1, kBeta2, kEps, 0, nullptr, 1, {1, 1, 2}, {}),
+        contains("[adamw]"));
 }
 
 TEST_CASE("gpu::squared_norm adds the sum of squares, in double, in any order of threads", "[cuda]") {
