@@ -165,10 +165,6 @@ std::string parse_command_line(int argc, const char* const* argv, Config* config
     }
     if (verb == "train" && given("--resume") && given("--out"))
         usage_error("--out and --resume exclude each other: a run goes on in its folder");
-    if (config->device == "cuda" && !has_device(Device::kCuda))
-        user_error(
-            "this build has no CUDA kernels; use --device cpu, or let the CPU emulate CUDA: make chapter02 "
-            "BUILD=host");
     if (config->device == "cuda" && !device_problem(Device::kCuda).empty())
         user_error("--device cuda: %s; --device cpu needs none", device_problem(Device::kCuda).c_str());
     return verb;
@@ -193,6 +189,7 @@ void restore_options(Config* config, const std::map<std::string, std::string>& m
         restorer.contradicts("preset", config->preset);
     config->preset = fresh.preset;
     apply_preset(&fresh);
+    config->vocab = fresh.vocab;  // of the data that the preset prepares when --data names none
     restorer.run_option("max-steps", &config->max_steps, fresh.max_steps);
     restorer.run_option("eval-every", &config->eval_every, fresh.eval_every);
     restorer.run_option("sample-tokens", &config->sample_tokens, fresh.sample_tokens);

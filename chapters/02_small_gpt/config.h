@@ -58,7 +58,7 @@ struct Config {
 
     // ---- prepare ----
     std::vector<std::string> sources;  // jsonl, jsonl.xz or text; empty: openwebtext-1k
-    std::string vocab = "bpe:8192";    // gpt2, bpe:N (learned from the training split), or a folder
+    std::string vocab = "bpe:4096";    // gpt2, bpe:N (learned from the training split), or a folder
     std::string text_key = "text";     // of a jsonl line
     bool strict = false;               // a bad line stops
     int64_t validation_percent = 5;    // of the documents

@@ -11,12 +11,14 @@
 
 #include "chapters/00_char_gpt/cost.h"
 #include "chapters/00_char_gpt/model.h"
+#include "chapters/00_char_gpt/training_step.h"
 #include "chapters/02_small_gpt/findings.h"
 #include "chapters/02_small_gpt/generate.h"
 #include "chapters/02_small_gpt/model_file.h"
 #include "chapters/02_small_gpt/prepare.h"
 #include "chapters/02_small_gpt/run_files.h"
 #include "chapters/02_small_gpt/shuffled_windows.h"
+#include "core/where_computed.h"
 #include "io/file.h"
 #include "io/html.h"
 #include "io/interrupt.h"
@@ -35,6 +37,14 @@ namespace small_gpt {
 namespace {
 
 constexpr int kFinalSamples = 3;
+// An evaluation on the way looks at no more than these, spread evenly over the split: laptop's all, and of a corpus of
+// gigabytes enough for the third digit. What is reported at the end is over all windows of the test split.
+constexpr int64_t kValidationWindows = 1024;
+
+bool has_window(const TokenShards& split, int64_t T) {
+    return std::any_of(split.shards.begin(), split.shards.end(),
+                       [T](const Shard& shard) { return windows_in(shard.size(), T, 1) > 0; });
+}
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -86,9 +96,8 @@ void print_config(const Config& config, const TrainingData& data, const std::str
                      shards.documents(), shards.text_bytes(), shards.tokens(), shards.hash().c_str());
     };
     split("train", data.train), split("validation", data.validation), split("test", data.test);
-    std::fprintf(stderr, "%s; run in %s\n",
-                 where_computed(chosen_device(config), config.device == "auto", config.threads).c_str(),
-                 utf8::printable(folder).c_str());
+    const std::string where = where_computed(chosen_device(config), config.device == "auto", config.threads);
+    std::fprintf(stderr, "%s; run in %s\n", where.c_str(), utf8::printable(folder).c_str());
 }
 
 // What the run takes: parameters, memory, arithmetic and time.
@@ -100,7 +109,9 @@ void print_cost(const Config& config, const GptConfig& model, const ShuffledWind
     // Evaluation is the forward pass alone, about a third of the work.
     const double evaluations = config.eval_every ? double(steps_left / config.eval_every) + 2 : 2;
     const double evaluation_s =
-        micro_batch_s / 3 * double(data.validation.tokens()) / double(config.batch * config.context);
+        micro_batch_s / 3 *
+        std::min(double(data.validation.tokens()) / double(config.context), double(kValidationWindows)) /
+        double(config.batch);
     std::fprintf(stderr,
                  "an epoch: %" PRId64 " windows of %" PRId64 ", stride %" PRId64 ", %" PRId64
                  " steps of %.4g tokens\n",
@@ -148,8 +159,8 @@ int run_train(Config config, const std::vector<std::string>& given_flags, const 
     const TrainingData data = open_training_data(config.data.empty() ? prepare_default(config) : config.data);
     if (is_resuming) require_same_data(data, checkpoint->metadata(), checkpoint->path());
     const GptConfig shape = model_config(config, data.vocabulary.size());
-    if (data.train.tokens() <= config.context || data.validation.tokens() <= config.context ||
-        data.test.tokens() <= config.context)
+    if (!has_window(data.train, config.context) || !has_window(data.validation, config.context) ||
+        !has_window(data.test, config.context))
         user_error("a split of %s has no window of --context %" PRId64
                    " tokens and one more; choose a smaller "
                    "--context, or prepare more text",
@@ -199,6 +210,7 @@ int run_train(Config config, const std::vector<std::string>& given_flags, const 
     }
 
     const auto again = [&] { forward_backward(ctx, gpt, windows.at(at.step), config.batch); };
+    TrainingStep training_step(ctx, gpt, config.batch);
     const auto save = [&] {
         if (!are_finite(gpt.params)) stop_at_non_finite(ctx, gpt.params, at.step, folder, again);
         save_checkpoint(join_path(folder, kCheckpointName), gpt.params, optimizer,
@@ -239,13 +251,13 @@ int run_train(Config config, const std::vector<std::string>& given_flags, const 
 
     // ---- the loop ----
     FinalNumbers numbers;
-    const auto held_out = [&](const TokenShards& split) {
-        return evaluate(ctx, gpt, split, token_bytes, std::max<int64_t>(config.batch, 1));
+    const auto held_out = [&](const TokenShards& split, int64_t most_windows) {
+        return evaluate(ctx, gpt, split, token_bytes, config.batch, most_windows);
     };
     if (at.step >= config.max_steps) {
         const std::vector<LogRow> rows = read_run_log(log_path);
         if (!rows.empty()) numbers.train_loss = rows.back().loss;
-        numbers.validation = held_out(data.validation);
+        numbers.validation = held_out(data.validation, kValidationWindows);
     }
     while (at.step < config.max_steps && !is_interrupted()) {
         const auto start = std::chrono::steady_clock::now();
@@ -277,7 +289,7 @@ int run_train(Config config, const std::vector<std::string>& given_flags, const 
         const bool is_last = step == config.max_steps,
                    is_planned = config.eval_every && step % config.eval_every == 0;
         if (is_last || is_planned) {
-            numbers.validation = held_out(data.validation);
+            numbers.validation = held_out(data.validation, kValidationWindows);
             row.val_loss = numbers.validation.loss();
             progress.clear();
             std::printf("step %" PRId64 ": train loss %.4f, validation loss %.4f, %.4f bits per byte\n", step,
@@ -310,7 +322,7 @@ int run_train(Config config, const std::vector<std::string>& given_flags, const 
                      resume_command(config, folder).c_str());
         return 130;
     }
-    numbers.test = held_out(data.test);
+    numbers.test = held_out(data.test, 0);
     std::vector<std::string> samples;
     for (int s = 0; s < kFinalSamples; s++) {
         samples.push_back(
