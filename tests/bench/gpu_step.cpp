@@ -6,6 +6,7 @@
 // Run: echo run 5 | build/cuda/bench/gpu_step step a --batch 16 --accumulate 32
 //      echo run 50 | build/cuda/bench/gpu_step attention-forward 16 1024 12 64
 // In BUILD=host the same runs thread by thread, for the sizes of `step tiny`: to be tested, not timed.
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -15,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "chapters/00_char_gpt/gpt.h"
 #include "chapters/00_char_gpt/training_step.h"
 #include "core/context.h"
 #include "nn/adamw.h"
@@ -69,52 +71,31 @@ constexpr int64_t kStreamMicroBatches = 64;  // of the token stream, taken in tu
 class Trainer {
   public:
     Trainer(const StepConfig& config, int64_t B, int64_t accumulate)
-        : B_(B),
-          accumulate_(accumulate),
-          ctx_(Device::kCuda),
+        : ctx_(Device::kCuda),
           model_(ctx_.device, config.model),
           optimizer_(ctx_.device, model_.params, optimizer_options(config.clip)),
-          training_step_(ctx_, model_, B) {
+          forward_backward_(ctx_, model_, B) {
         model_.init(Init::kGpt2, 1);
-        const int64_t ids = B * config.model.T * kStreamMicroBatches + 1;
-        tokens_ = golden::token_stream(size_t(ids), int(config.model.V));
+        const int64_t T = config.model.T, steps = std::max<int64_t>(kStreamMicroBatches / accumulate, 1);
+        const std::vector<int> ids =
+            golden::token_stream(size_t(steps * accumulate * B * T + 1), int(config.model.V));
+        for (int64_t step = 0; step < steps; step++)
+            batches_.push_back(cut(ids.data() + step * accumulate * B * T, accumulate * B));
+        first_micro_batch_ = cut(ids.data(), B);
     }
 
-    // Forward and backward of one micro-batch; the gradients go into the step's mean.
-    Tensor micro_batch() {
-        const int64_t T = model_.config.T;
-        const int* batch = tokens_.data() + (next_++ % kStreamMicroBatches) * B_ * T;
-        Tensor ids = ctx_.ids(batch, {B_, T});          // (B,T)
-        Tensor targets = ctx_.ids(batch + 1, {B_, T});  // (B,T)
-        Tensor logits = model_.forward(ctx_, ids);      // (B,T,V)
-        Tensor loss = cross_entropy_inplace(ctx_, logits, targets, B_ * T, 1.0f / float(accumulate_));
-        ctx_.backward(loss);
-        return loss;
-    }
-
-    // As the chapters train: a CUDA graph where the step is small, one wait for the GPU at its end.
     double step() {
-        const int64_t ids = B_ * model_.config.T;
-        Batch batch;
-        batch.B = B_ * accumulate_;
-        for (int64_t i = 0; i < accumulate_; i++) {
-            const int* begin = tokens_.data() + (next_++ % kStreamMicroBatches) * ids;
-            batch.inputs.insert(batch.inputs.end(), begin, begin + ids);
-            batch.targets.insert(batch.targets.end(), begin + 1, begin + 1 + ids);
-        }
         ctx_.step = ++taken_;
         model_.params.zero_grad();
-        training_step_.run(batch);
+        forward_backward_.run(batches_[size_t(taken_ - 1) % batches_.size()]);
         optimizer_.step(ctx_, taken_, kLr);
-        const double loss = double(training_step_.last_loss());  // of the last micro-batch, as the rival says
         ctx_.end_step();
-        return loss;
+        return double(forward_backward_.loss());
     }
 
     void warm_up() {  // the next step clears its gradients
-        micro_batch();
-        ctx_.release_activations();
-        next_--;
+        forward_backward_.run(first_micro_batch_);
+        forward_backward_.loss();
     }
 
   private:
@@ -125,13 +106,19 @@ class Trainer {
         return options;
     }
 
-    const int64_t B_, accumulate_;
+    // Windows side by side; the target of each id is the next one.
+    Batch cut(const int* ids, int64_t windows) const {
+        const int64_t n = windows * model_.config.T;
+        return {windows, {ids, ids + n}, {ids + 1, ids + n + 1}};
+    }
+
     Context ctx_;
     Gpt model_;
     AdamW optimizer_;
-    TrainingStep training_step_;
-    std::vector<int> tokens_;
-    int64_t next_ = 0, taken_ = 0;
+    TrainingStep forward_backward_;
+    std::vector<Batch> batches_;  // of a step each, taken in turn
+    Batch first_micro_batch_;
+    int64_t taken_ = 0;
 };
 
 Workload training_step(const StepConfig& config, int64_t B, int64_t accumulate) {

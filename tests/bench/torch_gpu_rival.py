@@ -85,14 +85,15 @@ class Step:
         self.optimizer.zero_grad(set_to_none=True)
 
     def once(self):
+        mean = torch.zeros((), device=self.device)
         for _ in range(self.accumulate):
-            loss = self.micro_batch()
+            mean += self.micro_batch().detach() / self.accumulate
             self.next += 1
         if self.clip > 0:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return loss
+        return mean
 
 
 class Copy:
@@ -205,7 +206,7 @@ def main():
         answer = dict(seconds=time.perf_counter() - begin, steps=int(words[1]), work=workload.work, unit=workload.unit,
                       version=version)
         if loss is not None:
-            answer["loss"] = float(loss.detach())
+            answer["loss"] = float(loss)
         if is_cuda:
             answer["memory_mib"] = round(torch.cuda.max_memory_allocated() / 2**20)
             if not options.cuda_graphs:  # a graph's memory must stay where it is

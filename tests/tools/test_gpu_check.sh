@@ -76,7 +76,7 @@ run 0 '' sanitize time
 check 'a second call repeats nothing' [ "$(grep -cE 'compute-sanitizer|gpu_step' calls)" = 0 ]
 FAKE='' GPU_CHECK_COMMIT=fedcba987654 tools/gpu-check build >out 2>&1
 check 'another commit begins anew' is 'r["commit"] == "fedcba987654" and not r["passed"] and list(r["stages"]) == ["build"]'
-check 'and keeps the old one' [ -f build/gpu-check/*.json ]
+check 'and keeps the old one' test -n "$(ls build/gpu-check/*.json)"
 FAKE='' "$real_make" gpu-check STAGES=sanitize >out 2>&1
 check 'through make' grep -q 'sanitize: passed' out
 
