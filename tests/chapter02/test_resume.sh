@@ -38,7 +38,8 @@ wait_for() { for _ in {1..600}; do [ -e "$1" ] && return; sleep 0.05; done; }
 "$program" train "${options[@]}" --out stopped --max-steps 2000000 --decay-steps 60 --checkpoint-every 100000 >out 2>err </dev/null &
 pid=$!
 wait_for stopped/checkpoint.safetensors
-sleep 0.5
+# The first steps come behind a second of measurement, and their rows about a second later.
+for _ in {1..600}; do [ "$(wc -l <stopped/log.csv)" -gt 1 ] && break; sleep 0.05; done
 kill -INT $pid
 wait $pid
 status=$?
