@@ -51,6 +51,10 @@ void add_text_verbs(Cli& cli, Config* config) {
         cli.verb("memorize", "is it memory or language? sentences of the training set and unseen ones");
     memorize.path("--checkpoint", &o->checkpoint, kCheckpointHelp);
     memorize.path("--data", &o->data, "the prepared folder that the model was trained on");
+    memorize.text("--prompt", &o->prompt, "a sentence of your own to look for as well");
+    memorize.count("--limit", &o->limit, 1, 1 << 20, "documents of each kind; default: 40");
+    memorize.count("--tokens", &o->tokens, 1, 1 << 20, "tokens of a continuation, at most");
+    memorize.count("--num-samples", &o->num_samples, 1, 1 << 20, "how many of each kind are shown");
     add_common_flags(memorize, config);
 
     CliVerb& save = cli.verb("export", "writes the files that other GPT-2 programs load");

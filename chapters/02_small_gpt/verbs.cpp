@@ -6,8 +6,5 @@ namespace small_gpt {
 void run_attention(const Config&) {
     user_error("attention is not here yet");
 }
-void run_memorize(const Config&) {
-    user_error("memorize is not here yet");
-}
 
 }  // namespace small_gpt

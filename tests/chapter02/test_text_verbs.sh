@@ -1,0 +1,126 @@
+#!/usr/bin/env bash
+# sample, eval, memorize, export and import on a model that was trained for some steps, and on one that came from GPT-2's
+# files: what they print, what they refuse.
+# shellcheck source=tests/chapter02/support.sh
+source "$(dirname "$0")/support.sh"
+
+run train "${tiny[@]}" --max-steps 60 --out model
+[ "$status" = 0 ] || { echo "FAILED: cannot train: $(cat err)"; exit 1; }
+model=(--checkpoint model --threads 1)
+
+# ---- sample ----
+count sample --tokens 1 16777216
+count sample --num-samples 1 1048576
+count sample --top-k 1 1048576
+count sample --seed 0 9223372036854775807
+real sample --temperature 'finite and at least 0' -1
+real sample --top-p 'above 0 and at most 1' 0 1.0001 -1
+real sample --repetition-penalty 'finite and above 0' 0 -1
+refused 'sample: an empty prompt' 2 '--prompt is empty' -- sample "${model[@]}" --prompt ''
+refused 'sample: an empty stop' 2 '--stop is empty' -- sample "${model[@]}" --prompt a --stop ''
+refused 'sample: more than all tokens' 2 '--top-k 301 is outside [1, 300]' -- sample "${model[@]}" --prompt a --top-k 301
+refused 'sample: no such model' 1 'nowhere' -- sample --checkpoint nowhere --prompt a
+
+run sample "${model[@]}" --prompt 'the quick' --tokens 30 --num-samples 6
+cp out first
+check 'sample: begins with the prompt' [ "$(head -c 9 first)" = 'the quick' ]
+check 'sample: six samples, five lines between' [ "$(grep -c '^---$' first)" = 5 ]
+run sample "${model[@]}" --prompt 'the quick' --tokens 30 --num-samples 6 --threads 3
+check 'sample: same seed, same bytes, whatever the threads' cmp -s out first
+run sample "${model[@]}" --prompt 'the quick' --tokens 30 --num-samples 2
+check 'sample: the first two of two are those of six' [ "$(cat out)" = "$(awk '/^---$/ && ++n == 2 {exit} {print}' first)" ]
+run sample "${model[@]}" --prompt 'the quick' --tokens 30 --num-samples 6 --seed 1
+check 'sample: another seed, another text' eval '! cmp -s out first'
+run sample "${model[@]}" --prompt 'the quick' --tokens 400 --temperature 0
+check 'sample: longer than the context' grep -q '^400 tokens' err
+run sample "${model[@]}" --prompt 'the quick' --tokens 30 --stop 'o' --num-samples 4
+check 'sample: stops, and does not show why' eval '[ "$status" = 0 ] && ! tr -d "\n" <out | grep -q o'
+run sample "${model[@]}" --prompt $'caf\xc3\xa9 \xe2\x82' --tokens 20 --temperature 5
+check 'sample: UTF-8 even where the prompt is none' eval '[ "$status" = 0 ] && iconv -f UTF-8 -t UTF-8 out >/dev/null'
+run sample "${model[@]}" --tokens 20 --quiet
+check 'sample: without a prompt a document begins' eval '[ "$status" = 0 ] && [ -s out ]'
+check 'sample: --quiet says nothing on stderr' [ ! -s err ]
+long=$(printf 'the quick brown fox %.0s' {1..40})
+run sample "${model[@]}" --prompt "$long" --tokens 5
+check 'sample: says what of a long prompt is not seen' grep -q "note: the prompt has .* tokens and the model's context 32: it does not see the first" err
+if command -v python3 >/dev/null; then
+    run sample "${model[@]}" --prompt 'say "</script>' --tokens 10 --num-samples 2 --json
+    check 'sample: --json' eval "python3 -c 'import json; d = json.load(open(\"out\")); assert len(d[\"samples\"]) == 2'"
+    cat >terminal.py <<'END'
+import os, pty, select, sys
+pid, fd = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+os.write(fd, b"the quick\nbrown\n\x04")
+seen = b""
+while select.select([fd], [], [], 20)[0]:
+    try:
+        part = os.read(fd, 4096)
+    except OSError:
+        break
+    if not part:
+        break
+    seen += part
+print(seen.decode(errors="replace"))
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+END
+    python3 terminal.py "$program" sample "${model[@]}" --tokens 5 >out 2>err
+    status=$?
+    check 'sample: prompts on a terminal' eval '[ $status = 0 ] && [ "$(grep -c "tokens/s" out)" = 2 ]'
+fi
+
+# ---- eval ----
+count eval --limit 1 1099511627776
+refused 'eval: of what' 2 'eval wants --data' -- eval "${model[@]}"
+refused 'eval: no such text' 1 'nowhere' -- eval "${model[@]}" --data nowhere
+: >nothing
+refused 'eval: an empty text' 1 'nothing is empty' -- eval "${model[@]}" --data nothing
+mkdir empty
+refused 'eval: no prepared folder' 1 'empty' -- eval "${model[@]}" --data empty
+printf 'the quick brown fox jumps over a lazy dog and then goes home to sleep.\n' >text
+run eval "${model[@]}" --data text --json
+check 'eval: a text, all its bytes' grep -q ' 71 bytes' out
+check 'eval: bits per byte' grep -qE 'bits per byte +[0-9.]+ \+- ' out
+run eval "${model[@]}" --data prepared --json
+evaluated=$(sed -n 's/.*"loss": \([0-9.]*\).*/\1/p' out)
+trained=$(sed -n 's/.*test loss \([0-9.]*\).*/\1/p' <("$program" train "${tiny[@]}" --max-steps 60 --out again 2>/dev/null) | head -1)
+check "eval: the test split's loss is the one that training printed ($evaluated, $trained)" \
+    awk -v a="$evaluated" -v b="$trained" 'BEGIN { exit !(a > 0 && b > 0 && (a - b) ^ 2 < 1e-5) }'
+run eval "${model[@]}" --data prepared --limit 2
+check 'eval: --limit' grep -q ' in 2 windows' out
+
+# ---- memorize ----
+refused 'memorize: of what' 2 'memorize wants --data' -- memorize "${model[@]}"
+run memorize "${model[@]}" --data prepared --limit 5 --tokens 12 --num-samples 1 --prompt 'the quick brown zebra' --json
+check 'memorize: both kinds, and a verdict' eval 'grep -q "^training  *5 " out && grep -q "^unseen  *5 " out && grep -q "^An unseen token costs" out'
+check 'memorize: samples side by side' eval 'grep -q "^training 1: " out && grep -q "^unseen 1: " out && grep -q "  written  (" out'
+check 'memorize: its own prompt' grep -q 'tokens stand in the training text together' out
+
+# ---- export and import ----
+refused 'export: where to' 2 'export wants --out' -- export "${model[@]}"
+refused 'import: what' 2 'import wants the folder' -- import
+refused 'import: no such folder' 1 'nowhere/config.json' -- import nowhere --out o
+run export "${model[@]}" --out files
+check 'export: four files' eval '[ "$status" = 0 ] && ls files/config.json files/model.safetensors files/vocab.json files/merges.txt >/dev/null'
+run import files --out imported
+check 'import' [ "$status" = 0 ]
+run sample "${model[@]}" --prompt 'the quick' --tokens 30 --num-samples 6
+cp out before
+run sample --checkpoint imported --threads 1 --prompt 'the quick' --tokens 30 --num-samples 6
+check 'import: the same model writes the same' cmp -s out before
+refused 'import: onto a model' 1 'imported' -- import files --out imported
+sed 's/"gpt2"/"llama"/' files/config.json >other.json
+cp -r files foreign
+cp other.json foreign/config.json
+refused 'import: another architecture' 1 'foreign/config.json' '"llama"' 'only "gpt2"' -- import foreign --out o
+cp -r files damaged
+truncate -s -4 damaged/model.safetensors
+refused 'import: cut weights' 1 'damaged/model.safetensors' -- import damaged --out o
+run train "${tiny[@]}" --head-size 3 --max-steps 1 --out odd
+refused 'export: heads that GPT-2 has no word for' 1 'heads of 3 channels' -- export --checkpoint odd --out o
+run import "$repository/tests/golden/gpt2_tiny" --out foreign_model
+check "import: what transformers wrote" [ "$status" = 0 ]
+run sample --checkpoint foreign_model --threads 1 --prompt 'The cat' --tokens 20 --top-p 0.9
+check 'import: and it writes' eval '[ "$status" = 0 ] && [ -s out ]'
+
+finish
