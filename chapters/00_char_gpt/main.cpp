@@ -13,7 +13,6 @@
 #include "chapters/00_char_gpt/run.h"
 #include "chapters/00_char_gpt/verbs.h"
 #include "core/threads.h"
-#include "core/where_computed.h"
 #include "io/file.h"
 #include "io/html.h"
 #include "io/interrupt.h"

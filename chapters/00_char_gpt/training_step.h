@@ -45,12 +45,6 @@ class TrainingStep {
         return float(loss);
     }
 
-    // Of its last micro-batch alone. Waits, too.
-    float last_loss() {
-        device_wait(ctx_.device);
-        return losses_[size_t(micro_batches() - 1)];
-    }
-
     int64_t replays() const { return graph_.replays(); }
 
   private:

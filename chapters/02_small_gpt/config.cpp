@@ -165,6 +165,10 @@ std::string parse_command_line(int argc, const char* const* argv, Config* config
     }
     if (verb == "train" && given("--resume") && given("--out"))
         usage_error("--out and --resume exclude each other: a run goes on in its folder");
+    if (config->device == "cuda" && !has_device(Device::kCuda))
+        user_error(
+            "this build has no CUDA kernels; use --device cpu, or let the CPU emulate CUDA: make chapter02 "
+            "BUILD=host");
     if (config->device == "cuda" && !device_problem(Device::kCuda).empty())
         user_error("--device cuda: %s; --device cpu needs none", device_problem(Device::kCuda).c_str());
     return verb;

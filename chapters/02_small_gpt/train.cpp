@@ -18,7 +18,6 @@
 #include "chapters/02_small_gpt/prepare.h"
 #include "chapters/02_small_gpt/run_files.h"
 #include "chapters/02_small_gpt/shuffled_windows.h"
-#include "core/where_computed.h"
 #include "io/file.h"
 #include "io/html.h"
 #include "io/interrupt.h"
