@@ -209,7 +209,6 @@ int run_train(Config config, const std::vector<std::string>& given_flags, const 
     }
 
     const auto again = [&] { forward_backward(ctx, gpt, windows.at(at.step), config.batch); };
-    TrainingStep training_step(ctx, gpt, config.batch);
     const auto save = [&] {
         if (!are_finite(gpt.params)) stop_at_non_finite(ctx, gpt.params, at.step, folder, again);
         save_checkpoint(join_path(folder, kCheckpointName), gpt.params, optimizer,

@@ -1,5 +1,6 @@
 // adamw.cu - the optimiser's step over a flat block, and the squared norm that clipping needs.
 // Source: Loshchilov and Hutter 2019, algorithm 2; Kingma and Ba 2015, section 2 (bias correction).
+#include <cfloat>
 #include <cmath>
 
 #include "core/check.h"
@@ -75,7 +76,8 @@ __device__ void store_rounded(real* weights, int64_t i, const Vec<float>& p, int
 __global__ void clip_scale_kernel(float* norm_and_scale, const double* squares, float clip) {
     const float norm = float(sqrt(*squares));
     norm_and_scale[0] = norm;
-    norm_and_scale[1] = !isfinite(norm) ? 0.0f : clip > 0 && norm > clip ? clip / norm : 1.0f;
+    const bool is_finite = norm <= FLT_MAX;  // not so for NaN either
+    norm_and_scale[1] = !is_finite ? 0.0f : clip > 0 && norm > clip ? clip / norm : 1.0f;
 }
 
 __global__ void adamw_kernel(float* __restrict__ params, real* __restrict__ weights, float* __restrict__ m,

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <vector>
 
-#include "kernels/cuda/cross_entropy.cuh"
 #include "kernels/kernels.h"
 #include "tests/kernels/problems/cross_entropy.h"
 #include "tests/support/allclose.h"
@@ -12,6 +11,8 @@
 #include "tests/support/throwing_failures.h"
 
 #ifdef GPT_WITH_GPU
+
+#include "kernels/cuda/cross_entropy.cuh"
 
 using namespace cross_entropy_problem;
 

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "kernels/cuda/gemm.h"
-#include "kernels/cuda/gemm_compare.cuh"
 #include "kernels/kernels.h"
 #include "tests/kernels/problems/gemm.h"
 #include "tests/support/allclose.h"
@@ -14,6 +13,8 @@
 #include "tests/support/throwing_failures.h"
 
 #ifdef GPT_WITH_GPU
+
+#include "kernels/cuda/gemm_compare.cuh"
 
 using gemm_problem::Sizes;
 

@@ -4,13 +4,14 @@
 #include <cmath>
 #include <vector>
 
-#include "kernels/cuda/layernorm.cuh"
 #include "kernels/kernels.h"
 #include "tests/kernels/problems/layernorm.h"
 #include "tests/support/allclose.h"
 #include "tests/support/gpu.h"
 
 #ifdef GPT_WITH_GPU
+
+#include "kernels/cuda/layernorm.cuh"
 
 using namespace layernorm_problem;
 
