@@ -30,9 +30,10 @@ struct BackgroundFailure {
     FailureKind kind;
     std::string message;
 };
+// subtle: not inside the function, where cuda_on_host would take it for a kernel's __shared__ array and fill it with NaN.
+inline thread_local bool in_background = false;
 inline bool& is_in_background() {
-    static thread_local bool value = false;
-    return value;
+    return in_background;
 }
 
 [[noreturn]] inline void fail(FailureKind kind, const std::string& message) {
