@@ -61,8 +61,8 @@ std::vector<T> part_of(const std::vector<T>& dqkv, const Problem& a, int part) {
     return x;
 }
 
-void check(Problem a) {
-    if (kUnderTsan && a.B * a.NH * a.T * a.HS > 2000) return;
+void check(Problem a, bool is_tiny = false) {
+    if (kUnderTsan && !is_tiny) return;  // every product of a warp is 32 switches between its lanes
     a.qkv = rounded(a.qkv), a.dout = rounded(a.dout);
     const Result got = run(a), cpu = run_on_cpu(a);
     const attention_problem::Reference want = reference(a);
@@ -101,10 +101,9 @@ TEST_CASE("gpu::attention on tensor cores has every width of head", "[cuda][atte
 }
 
 TEST_CASE("gpu::attention on tensor cores, tiny enough for ThreadSanitizer", "[cuda][attention]") {
-    const int64_t T = GENERATE(3, 34);
-    check(Problem(1, T, 1, 16));
-    check(Problem(1, T, 1, 32, 0.3f));
-    check(Problem(1, T, 1, 56));
+    check(Problem(1, 3, 1, 56, 0.3f), true);
+    check(Problem(1, 34, 1, 32), true);
+    check(Problem(1, 130, 1, 16), true);  // three tiles and more: the first one's place is used again
 }
 
 TEST_CASE("gpu::attention on tensor cores at the sizes of a small model", "[cuda][attention]") {
