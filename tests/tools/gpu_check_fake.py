@@ -191,7 +191,8 @@ def server():
         if what == "crash" or (what == "late-crash" and times > 3):
             print("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1.53 GiB.", file=sys.stderr, flush=True)
             sys.exit(1)
-        answer = dict(seconds=seconds * steps * (1 + 0.01 * (times % 3)), steps=steps, work=work, unit=unit)
+        shown = float(f"{work:.9g}") if is_ours else work  # as C++ and Python print it
+        answer = dict(seconds=seconds * steps * (1 + 0.01 * (times % 3)), steps=steps, work=shown, unit=unit)
         if has_loss:
             answer["loss"] = 10.95 - 0.01 * times
         if not is_ours:
