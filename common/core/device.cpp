@@ -263,8 +263,9 @@ bool& cuda_waits_after_launch() {
     return waits;
 }
 
+// Not within the function: cuda_on_host would take it for a kernel's __shared__ variable.
+static thread_local const char* dispatched_kernel = nullptr;
 const char*& cuda_dispatched_kernel() {
-    static thread_local const char* kernel = nullptr;
-    return kernel;
+    return dispatched_kernel;
 }
 #endif
