@@ -73,6 +73,11 @@ struct DropoutMask {
     // the same arguments, and only memory can tell it which step it is. On the device.
     const uint64_t* step = nullptr;
 
+    template <class See>
+    void pointers(See see) const {  // for the check of host pointers: cuda_runtime_on_host.h
+        see("step", step);
+    }
+
     GPT_HOST_DEVICE uint64_t place() const { return step ? *step << kStepShift | site : site; }
     static constexpr int kStepShift = 16;  // bits: the uses of dropout in a step, numbered
 

@@ -15,7 +15,7 @@ CrossEntropyInPlace forward_backward;
 }
 
 namespace cross_entropy_registers {
-// Whether rows of V logits fit: up to 57,344 in bfloat16, half of it in float; not worth it below 1024.
+// Whether rows of V logits fit: up to 55,296 in bfloat16, half of it in float; not worth it below 1024.
 bool takes(int64_t V);
 CrossEntropyInPlace forward_backward;
 }  // namespace cross_entropy_registers

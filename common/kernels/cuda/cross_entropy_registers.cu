@@ -1,6 +1,6 @@
 // cross_entropy_registers.cu - the fast form of the classifier: loss and gradient in place, with a row of logits in
 // the registers of its block. Memory sees one read and one write of the logits, 16 bytes at a time. GPT-2's 50,257
-// logits in bfloat16 are 100 KB: 7 pieces of 16 bytes, 28 registers, for each of 1024 threads.
+// logits in bfloat16 are 100 KB: 9 pieces of 16 bytes, 36 registers, for each of 768 threads.
 // Not here: the online maximum and sum (cross_entropy.cu): a row at hand can be looked at twice for nothing.
 // Source: derivation in chapters/00_char_gpt/README.md, "Cross-entropy, backwards".
 #include "kernels/cuda/cross_entropy.cuh"
@@ -14,8 +14,8 @@ using cross_entropy_row::Sums;
 using gpu::real;
 
 constexpr int kSize = Vec<real>::kSize;
-constexpr unsigned kMaxThreads = 1024;  // leaves 64 registers a thread: the row's 28 and as many to work with
-constexpr int kMaxVecs = 7;
+constexpr unsigned kMaxThreads = 768;  // leaves 80 registers a thread; 1024 threads would have 64, and spill
+constexpr int kMaxVecs = 9;
 
 // Where the pieces of a row are: an odd V lets rows begin anywhere, so up to kSize - 1 logits come before the first
 // multiple of 16 bytes, and fewer than kSize after the last whole piece.

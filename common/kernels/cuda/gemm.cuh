@@ -29,6 +29,12 @@ struct Finish {
     real* activated = nullptr;   // (M,N)
     float* row_sums = nullptr;   // (M)    += sum_k a(i,k)
     Activation activation = Activation::kGelu;
+
+    template <class See>
+    void pointers(See see) const {  // for the check of host pointers: cuda_runtime_on_host.h
+        see("bias", bias), see("start", start), see("pre", pre), see("activated", activated);
+        see("row_sums", row_sums);
+    }
 };
 
 // The end of element (row, column) of out.

@@ -4,40 +4,11 @@
 #include <string>
 #include <vector>
 
-#include "core/rng.h"
+#include "kernels/cuda/compared_array.cuh"
 #include "kernels/cuda/gemm.cuh"
 #include "kernels/cuda/rungs.h"
 
 namespace gemm_forms {
-
-// Device memory for the time of a comparison. Waits, which the launchers' Scratch must not.
-template <class T>
-class ComparedArray {
-  public:
-    ComparedArray(int64_t n, uint64_t stream) : n_(size_t(n)) {  // random numbers that bfloat16 holds
-        std::vector<T> values(n_);
-        RandomStream random{314, stream};
-        for (T& x : values) x = T(float(__nv_bfloat16(random.next_normal())));
-        memory_ = static_cast<T*>(device_alloc(Device::kCuda, bytes()));
-        device_upload(Device::kCuda, memory_, values.data(), bytes());
-    }
-    ~ComparedArray() { device_free(Device::kCuda, memory_, bytes()); }
-    ComparedArray(const ComparedArray&) = delete;
-    ComparedArray& operator=(const ComparedArray&) = delete;
-
-    operator T*() const { return memory_; }
-    std::vector<float> host() const {
-        std::vector<T> values(n_);
-        CUDA_CHECK(cudaDeviceSynchronize());
-        device_download(Device::kCuda, values.data(), memory_, bytes());
-        return {values.begin(), values.end()};
-    }
-
-  private:
-    size_t bytes() const { return n_ * sizeof(T); }
-    size_t n_;
-    T* memory_;
-};
 
 // Sizes with whole 16-byte rows, so that a library has no reason to refuse, and not a multiple of any tile.
 constexpr int64_t kComparedM = 136, kComparedN = 200, kComparedK = 72;

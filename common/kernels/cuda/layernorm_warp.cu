@@ -58,7 +58,8 @@ __device__ inline void apply_mask(Vec<real>& x, const DropoutMask& mask, int64_t
 
 // kVecs: pieces of a row for each lane, so that loops over them unroll and the row stays in registers.
 template <int kVecs>
-__global__ void __launch_bounds__(kForwardWarps* kWarpSize)
+// subtle: without the second bound nvcc 13 keeps to 64 registers, which is too few for 1024 columns.
+__global__ void __launch_bounds__(kForwardWarps* kWarpSize, 4)
     layernorm_forward_warp_kernel(real* __restrict__ out, real* __restrict__ sum, float* __restrict__ mean,
                                   float* __restrict__ rstd, const real* __restrict__ inp,
                                   const real* __restrict__ branch, const real* __restrict__ weight,
