@@ -238,13 +238,14 @@ Gpt2Files read_gpt2_files(const std::string& folder) {
     std::vector<float> values;
     for (size_t i = 0; i < files.gpt->params.size(); i++) {
         const Tensor& p = files.gpt->params[i];
-        float* const own = p.ptr();
         values.resize(size_t(p.numel()));
         weights.read_floats(name_in_file(weights, p.name), shape_in_file(p), values.data());
-        if (is_transposed(p.name))
-            transpose(own, values.data(), p.shape[1], p.shape[0]);
-        else
-            std::copy(values.begin(), values.end(), own);
+        if (is_transposed(p.name)) {
+            std::vector<float> turned(values.size());
+            transpose(turned.data(), values.data(), p.shape[1], p.shape[0]);
+            values.swap(turned);
+        }
+        files.gpt->params.set(p, values);
     }
     return files;
 }

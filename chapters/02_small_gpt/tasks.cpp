@@ -45,8 +45,7 @@ std::vector<Likelihood> likelihoods(Context& ctx, const Gpt& gpt, const std::vec
         likelihood.tokens++;
         likelihood.nats += double(nats[size_t(row)]);
         likelihood.nats_of_tokens.push_back(double(nats[size_t(row)]));
-        const float* const first = logits.ptr();
-        const std::vector<float> row_logits = floats_on_host(ctx.device, first + row * V, V);
+        const std::vector<float> row_logits = floats_on_host(ctx.device, logits.ptr().at(row * V), V);
         likelihood.is_likeliest &=
             std::max_element(row_logits.begin(), row_logits.end()) - row_logits.begin() == target;
     }

@@ -16,7 +16,7 @@ inline std::unique_ptr<Gpt> random_model(const GptConfig& config, Device device 
         const Tensor& parameter = gpt->params[i];
         std::vector<float> values(size_t(parameter.numel()));
         golden::fill_parameter(parameter.name, values.data(), values.size(), scale);
-        device_upload(device, parameter.memory, values.data(), values.size() * sizeof(float));
+        gpt->params.set(parameter, values);
     }
     return gpt;
 }

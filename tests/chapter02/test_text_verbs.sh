@@ -96,6 +96,23 @@ check 'memorize: both kinds, and a verdict' eval 'grep -q "^training  *5 " out &
 check 'memorize: samples side by side' eval 'grep -q "^training 1: " out && grep -q "^unseen 1: " out && grep -q "  written  (" out'
 check 'memorize: its own prompt' grep -q 'tokens stand in the training text together' out
 
+# ---- attention ----
+refused 'attention: which text' 2 'attention wants --prompt' -- attention "${model[@]}" --out page.html
+refused 'attention: to which page' 2 'attention wants --out' -- attention "${model[@]}" --prompt 'the quick brown'
+refused 'attention: a single token' 1 'single token' -- attention "${model[@]}" --prompt 'a' --out page.html
+run attention "${model[@]}" --earlier model --prompt 'the quick </script><img onerror=alert(1)> brown fox' --out page.html
+check 'attention: a page' eval '[ "$status" = 0 ] && grep -q "Where the heads look" page.html && ! grep -q "<img" page.html'
+check 'attention: at most 10 MB' [ "$(wc -c <page.html)" -lt 10000000 ]
+run attention "${model[@]}" --prompt "$long" --out page.html
+check 'attention: says what of a long text is shown' grep -q 'the page shows the first 32' err
+browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
+if [ -n "$browser" ]; then
+    timeout 60 "$browser" --headless --no-sandbox --disable-gpu --virtual-time-budget=2000 --dump-dom "file://$PWD/page.html" >dom 2>browser.err
+    check 'attention: the page draws in a browser' eval 'grep -q "id=\"looks\"[^<]*looks at" dom && [ "$(grep -o "aria-pressed=\"true\"" dom | wc -l)" = 1 ]'
+else
+    skip 'attention: the page draws in a browser' 'no chromium here'
+fi
+
 # ---- export and import ----
 refused 'export: where to' 2 'export wants --out' -- export "${model[@]}"
 refused 'import: what' 2 'import wants the folder' -- import

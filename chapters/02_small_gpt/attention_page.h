@@ -1,0 +1,40 @@
+// attention_page.h - one page that shows where a model's heads look in a text: all of them as maps, one at a time by
+// token, over training, what each is worth, and what the model would say after each block. It needs no network.
+// Not here: the numbers (look_inside.h).
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "chapters/02_small_gpt/look_inside.h"
+
+namespace small_gpt {
+
+// One state of the model.
+struct AttentionState {
+    std::string name;  // "step 500"
+    Inside inside;
+    std::vector<double> ablation;  // ablate_heads
+};
+
+struct AttentionReport {
+    std::string title;
+    std::vector<std::string> tokens;       // of the prompt, as text
+    std::vector<std::string> token_texts;  // by id: for the guesses
+    int64_t layers = 0, heads = 0;
+    std::vector<AttentionState> states;  // in the order of training
+};
+
+// A map's lower triangle as 16-bit numbers, probability * 65535 rounded, little-endian, in base64.
+std::string encode_map(const std::vector<float>& rows);
+
+// What of the maps a page of at most 10 MB holds, first to last state, evenly spread where not all fit.
+struct PageSelection {
+    std::vector<int64_t> states, layers, heads;
+    std::string left_out;  // for people; empty: nothing
+};
+PageSelection select_maps(int64_t tokens, int64_t states, int64_t layers, int64_t heads);
+
+std::string attention_page(const AttentionReport& report, const PageSelection& selection);
+
+}  // namespace small_gpt

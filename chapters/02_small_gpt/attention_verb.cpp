@@ -1,0 +1,84 @@
+// attention_verb.cpp - the verb attention: reads the states of a model and a prompt, writes the page.
+#include <algorithm>
+#include <cstdio>
+
+#include "chapters/02_small_gpt/attention_page.h"
+#include "chapters/02_small_gpt/model_file.h"
+#include "chapters/02_small_gpt/verbs.h"
+#include "io/file.h"
+#include "io/html.h"
+
+namespace small_gpt {
+
+namespace {
+
+constexpr size_t kMostTokens = 256;  // a page of more is no pleasure
+
+// A token as text: bytes that are no whole character become U+FFFD when the page is written.
+std::vector<std::string> texts_of(const Bpe& bpe) {
+    std::vector<std::string> texts;
+    for (int id = 0; id < bpe.vocabulary().size(); id++) texts.emplace_back(bpe.bytes_of(id));
+    return texts;
+}
+
+}  // namespace
+
+void run_attention(const Config& config) {
+    const TextOptions& options = config.text;
+    if (options.out.empty()) usage_error("attention wants --out FILE.html, the page to write");
+    if (!options.has_prompt || options.prompt.empty())
+        usage_error("attention wants --prompt, the text to look at");
+    std::vector<std::string> paths = options.states;
+    paths.push_back(options.checkpoint);
+    AttentionReport report;
+    std::string prompt_hash;
+    Context ctx(Device::kCpu);
+    for (size_t s = 0; s < paths.size(); s++) {
+        const LoadedModel model = load_model(find_model(paths[s]), Device::kCpu);
+        const GptConfig& shape = model.gpt->config;
+        const std::vector<int> ids = [&] {
+            std::vector<int> all = model.bpe->encode(options.prompt);
+            if (all.size() < 2) user_error("the prompt is a single token; attention wants two to look at");
+            const size_t most = std::min(kMostTokens, size_t(shape.T));
+            if (all.size() > most) {
+                if (s == 0)
+                    std::fprintf(stderr, "note: the prompt has %zu tokens; the page shows the first %zu\n",
+                                 all.size(), most);
+                all.resize(most);
+            }
+            return all;
+        }();
+        const std::string hash = vocabulary_hash(model.bpe->vocabulary());
+        if (s == 0) {
+            prompt_hash = hash;
+            report.layers = shape.L, report.heads = shape.NH;
+            report.token_texts = texts_of(*model.bpe);
+            for (const int id : ids) report.tokens.push_back(report.token_texts[size_t(id)]);
+        } else if (hash != prompt_hash || shape.L != report.layers || shape.NH != report.heads ||
+                   ids.size() != report.tokens.size()) {
+            user_error("%s is no state of the same model as %s", utf8::printable(model.path).c_str(),
+                       utf8::printable(paths[0]).c_str());
+        }
+        AttentionState state;
+        state.name = format("step %lld", (long long)model.step);
+        state.inside = look_inside(ctx, *model.gpt, ids);
+        state.ablation = ablate_heads(ctx, *model.gpt, ids);
+        report.states.push_back(std::move(state));
+    }
+    report.title = "Where the heads look";
+    const PageSelection selection = select_maps(int64_t(report.tokens.size()), int64_t(report.states.size()),
+                                                report.layers, report.heads);
+    if (!selection.left_out.empty()) std::fprintf(stderr, "note: %s\n", selection.left_out.c_str());
+    const std::string page = attention_page(report, selection);
+    write_file_atomically(options.out, page);
+    if (config.json)
+        std::printf("{\"page\": %s, \"bytes\": %zu, \"tokens\": %zu, \"loss\": %.9g}\n",
+                    html::json_string(options.out).c_str(), page.size(), report.tokens.size(),
+                    report.states.back().inside.loss());
+    else
+        std::printf("%s: %zu tokens, %lld layers of %lld heads, %zu bytes\n",
+                    utf8::printable(options.out).c_str(), report.tokens.size(), (long long)report.layers,
+                    (long long)report.heads, page.size());
+}
+
+}  // namespace small_gpt

@@ -1,0 +1,37 @@
+// look_inside.h - what a model does with one text: where each head looks, what would be said if the model ended after
+// each block, and what each head is worth.
+// Not here: the page that shows it (attention_page.h).
+// Source: the logit lens is nostalgebraist's, 2020; ablation of single heads: Michel, Levy, Neubig 2019.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "chapters/00_char_gpt/gpt.h"
+
+namespace small_gpt {
+
+struct Guess {
+    int id;
+    float probability;
+};
+
+struct Inside {
+    int64_t n = 0;  // tokens
+    std::vector<std::vector<float>>
+        attention;  // [layer * NH + head]: rows i of i + 1 probabilities, one behind the other
+    // [block][position]: the likeliest next tokens if the model ended there, through its own last LayerNorm and output
+    // layer; block 0 is the embedding, before any block.
+    std::vector<std::vector<std::vector<Guess>>> lens;
+    std::vector<double> nats;  // of each token but the first
+    double loss() const;       // their mean
+};
+
+constexpr int kGuesses = 5;
+
+// ids: at least two, at most the context. The model is on the CPU, whose memory is read between the kernels.
+Inside look_inside(Context& ctx, const Gpt& gpt, const std::vector<int>& ids);
+
+// [layer * NH + head]: how much the mean loss of the text grows, nats per token, when this head's output is zero.
+std::vector<double> ablate_heads(Context& ctx, const Gpt& gpt, const std::vector<int>& ids);
+
+}  // namespace small_gpt
