@@ -17,6 +17,7 @@ constexpr int64_t kMapBytes = 9'000'000;  // of a page's 10 MB
 const char* page_style() {
     return R"css(
 main { max-width: 76rem; }
+[hidden] { display: none !important; }
 .controls { display: flex; flex-wrap: wrap; gap: .6rem 1.4rem; align-items: center; margin: 1rem 0; }
 .controls label { display: flex; gap: .45rem; align-items: center; }
 select, input[type=range] { font: inherit; accent-color: var(--c0); background: var(--card); color: var(--text);
