@@ -34,7 +34,7 @@ class FastestChoice {
     //   propose()           std::vector<Algorithm>, the library's favourite first
     //   may_time()          whether to time them; else the favourite is taken
     //   seconds(algorithm)  what it takes, below 0 where it does not run
-    // Asked at the first use of a key alone. The pointer stays good: nothing is ever forgotten.
+    // Asked at the first use of a key alone. The pointer stays good.
     template <class Propose, class MayTime, class Seconds>
     const Algorithm* get(const Key& key, Propose propose, MayTime may_time, Seconds seconds) {
         const std::lock_guard<std::mutex> lock(mutex_);
@@ -52,6 +52,12 @@ class FastestChoice {
         std::vector<Algorithm>& choice = choices_[key];
         if (best < candidates.size()) choice.push_back(candidates[best]);
         return choice.empty() ? nullptr : choice.data();
+    }
+
+    // For tests: pointers that were given out are good no more.
+    void forget() {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        choices_.clear();
     }
 
   private:

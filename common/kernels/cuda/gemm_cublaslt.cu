@@ -14,8 +14,11 @@
 // workspace, in a fixed order: the other two schemes, in place or in the output's type, are masked out.
 // Not here: how candidates are chosen (gemm_choice.h). No cuBLASLt where CUDA is emulated.
 // Source: cuBLAS Library documentation, "Using the cuBLASLt API".
-#if !defined(GPT_CUDA_ON_HOST)
+#if !defined(GPT_CUDA_ON_HOST) || \
+    defined(GPT_FAKE_CUBLASLT)  // the second: tests/kernels/cuda/test_gemm_cublaslt.cpp
+#if !defined(GPT_FAKE_CUBLASLT)
 #include <cublasLt.h>
+#endif
 
 #include <algorithm>
 #include <array>
