@@ -69,7 +69,7 @@ done
 "$program" encode --vocab small --offsets mixed >offsets
 check 'offsets: ids are those of encode' eval 'cmp -s <(cut -d " " -f 1 offsets) <("$program" encode --vocab small mixed | tr " " "\n")'
 check 'offsets: from 0 to the end without a gap' eval '[ "$(awk "\$2 != end { bad = 1 } { end = \$3 } END { print bad end }" offsets)" = "$(wc -c <mixed)" ]'
-run encode -- -x
+run encode --vocab small -- -x
 what=$(problem 1 'cannot read -x')
 conclude 'encode: a file behind --' "$what"
 

@@ -14,7 +14,7 @@ check 'show: the ids of encode' eval '[ "$(awk "NR > 3 { print \$2 }" out | tr "
 check 'show: byte ranges' eval '[ "$(awk "NR > 3 { print \$3 }" out | tail -1)" != "" ] && awk "NR > 3 { print \$3 }" out | tail -1 | grep -q "\.\.13$"'
 run show 'the lazy dogs' --vocab small --colour always
 check 'show: --colour always' grep -q "$escape\[48;5;" out
-if command -v script >/dev/null; then
+if script -qec true /dev/null </dev/null >/dev/null 2>&1; then  # it is here, and gets a terminal
     on_terminal() { TERM=xterm script -qec "$*" /dev/null </dev/null >out 2>err; }
     on_terminal "env -u NO_COLOR $program show the --vocab small"
     check 'show: colours on a terminal' grep -q "$escape\[48;5;" out

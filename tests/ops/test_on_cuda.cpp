@@ -65,10 +65,11 @@ Result run(Device device, const Op& op, bool is_inplace) {
     } else {
         device_upload(device, x.memory, numbers.data(), x.bytes());
     }
-    const std::vector<int> ids = random_ids(B * T, V, 1), targets = random_ids(B * T, V, 2);
+    const std::vector<int> ids = random_ids(B * T, V, 1);
     const Tensor y = op(ctx, model, x, ctx.ids(ids.data(), {B, T}));
     Result result;
     result.output = floats_on_host(device, y.ptr(), y.numel());
+    const std::vector<int> targets = random_ids(B * T, y.last(), 2);
     const Tensor target_ids = ctx.ids(targets.data(), {B * T});
     const Tensor loss = is_inplace ? cross_entropy_inplace(ctx, y, target_ids, B * T)
                                    : cross_entropy(ctx, y, target_ids, B * T);
