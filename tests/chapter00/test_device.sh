@@ -75,12 +75,13 @@ if "$program" train --help | grep -q 'emulated'; then
     # Machines that are imitated: what cannot be used is refused in one line, before anything is written.
     no_gpu() {  # NAME SETTING PATTERN...
         CUDA_ON_HOST_GPU=$2 refused "$1" 1 "${@:3}" -- train "${tiny[@]}" --device cuda --max-steps 1 --out none
-        [ "$2" = memory_mib=1 ] || check "$1: one line" [ "$(wc -l <err)" = 1 ]
+        check "$1: one line" [ "$(wc -l <err)" = 1 ]
     }
     no_gpu 'no GPU' cards=0 'error: --device cuda: there is no NVIDIA GPU' '--device cpu'
     no_gpu 'no driver' driver=0 'there is no NVIDIA driver'
     no_gpu 'an old driver' driver=12020 'the NVIDIA driver knows CUDA 12.2 and this program was built with 13.0'
-    no_gpu 'too little device memory' memory_mib=1 'need' 'the GPU has 0.000977 GiB' '--batch'
+    CUDA_ON_HOST_GPU=memory_mib=1 refused 'too little device memory' 1 'need' 'the GPU has 0.000977 GiB' '--batch' -- \
+        train "${tiny[@]}" --batch 64 --device cuda --max-steps 1 --out none
     export CUDA_ON_HOST_GPU='memory_mib=20'
     run sample --checkpoint cuda --tokens 2 --device cuda
     unset CUDA_ON_HOST_GPU
