@@ -96,7 +96,9 @@ template <class Out, bool kA, bool kB>
 __global__ void __launch_bounds__(kThreads)
     gemm_wmma_kernel(Out* out, const real* __restrict__ a, const real* __restrict__ b, Product p,
                      Finish<Out> finish) {
-    __shared__ __align__(32) __nv_bfloat16 tiles[2][2][kTileElements];  // buffer, operand: 40 KB
+    // note: plain words, because g++ puts a flag beside a static array whose type has constructors, and threads that test
+    // it look like a race to ThreadSanitizer.
+    __shared__ __align__(32) uint16_t tiles[2][2][kTileElements];  // buffer, operand: 40 KB
     const int64_t first_i = int64_t(blockIdx.x) * kTile, first_j = int64_t(blockIdx.y) * kTile;
     const int warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32;
     const int warp_i = warp / kWarpColumns * kRowFragments * kFragment;
@@ -115,7 +117,8 @@ __global__ void __launch_bounds__(kThreads)
     load_share<kB>(b_share, b, p.N, p.K, b_stride, first_j, 0);
     int buffer = 0;
     for (int64_t k0 = 0; k0 < p.K; k0 += kDepth, buffer ^= 1) {
-        __nv_bfloat16 *a_tile = tiles[buffer][0], *b_tile = tiles[buffer][1];
+        auto* a_tile = reinterpret_cast<__nv_bfloat16*>(tiles[buffer][0]);
+        auto* b_tile = reinterpret_cast<__nv_bfloat16*>(tiles[buffer][1]);
         store_share<kA>(a_tile, a_share);
         store_share<kB>(b_tile, b_share);
         // subtle: one barrier is enough. Who is past it may write the other buffer, which was last read before it.

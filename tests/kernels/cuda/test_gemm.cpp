@@ -67,7 +67,7 @@ void require_same_sums(Form form, const char* what, Sizes s, const std::vector<f
 
 // Every 64 x 64 elements of a result are 256 CUDA threads.
 #if defined(GPT_DEBUG)
-const int64_t kMostElements = kUnderTsan ? 65 * 65 : 25000;
+const int64_t kMostElements = kUnderTsan ? 64 * 64 : 25000;
 #else
 const int64_t kMostElements = INT64_MAX;
 #endif
