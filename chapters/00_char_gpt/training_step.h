@@ -1,6 +1,7 @@
 // training_step.h - forward and backward of a batch, such that a GPU is never kept waiting within a step: the host copies ids and
 // losses through memory that the device reads and writes by itself, and asks for the loss when all has been queued. On a GPU
-// the step is recorded the second time and is one launch from then on (core/step_graph.h).
+// the step is recorded the second time and is one launch from then on (core/step_graph.h). On a CPU the cores share the windows
+// of a small model (nn/lanes.h).
 // Not here: the optimiser's step, whose learning rate is another each time.
 #pragma once
 #include <algorithm>
@@ -8,6 +9,7 @@
 #include "chapters/00_char_gpt/gpt.h"
 #include "chapters/00_char_gpt/windows.h"
 #include "core/step_graph.h"
+#include "nn/lanes.h"
 
 class TrainingStep {
   public:
@@ -17,6 +19,7 @@ class TrainingStep {
           gpt_(gpt),
           micro_batch_(micro_batch),
           graph_(ctx),
+          lanes_(ctx, gpt.params),
           inputs_(ctx.device),
           targets_(ctx.device),
           losses_(ctx.device) {}
@@ -27,7 +30,7 @@ class TrainingStep {
         const size_t ids = batch.inputs.size();
         B_ = batch.B;
         const bool moved[] = {inputs_.reserve(ids), targets_.reserve(ids),
-                              losses_.reserve(size_t(micro_batches()))};
+                              losses_.reserve(size_t(micro_batches() * Lanes::kMost))};
         if (moved[0] || moved[1] || moved[2]) graph_.forget();
         std::copy(batch.inputs.begin(), batch.inputs.end(), inputs_.get());
         std::copy(batch.targets.begin(), batch.targets.end(), targets_.get());
@@ -41,7 +44,10 @@ class TrainingStep {
     float loss() {
         device_wait(ctx_.device);
         double loss = 0;
-        for (int64_t i = 0; i < micro_batches(); i++) loss += double(losses_[size_t(i)]) * double(share(i));
+        for (int64_t i = 0; i < micro_batches(); i++)
+            for (int64_t lane = 0; lane < lanes_.count(windows_of(i)); lane++)
+                loss +=
+                    double(losses_[place(i, lane)]) * double(share(lanes_.windows_in(lane, windows_of(i))));
         return float(loss);
     }
 
@@ -53,27 +59,36 @@ class TrainingStep {
 
     int64_t micro_batches() const { return (B_ + micro_batch_ - 1) / micro_batch_; }
     int64_t windows_of(int64_t i) const { return std::min(micro_batch_, B_ - i * micro_batch_); }
-    float share(int64_t i) const { return float(windows_of(i)) / float(B_); }
+    float share(int64_t windows) const { return float(windows) / float(B_); }
+    static size_t place(int64_t micro_batch, int64_t lane) {
+        return size_t(micro_batch * Lanes::kMost + lane);
+    }
 
     void queue() {
+        for (int64_t i = 0; i < micro_batches(); i++)
+            lanes_.run(windows_of(i), [&](Context& ctx, int64_t lane, int64_t first, int64_t B) {
+                queue(ctx, i * micro_batch_ + first, B, losses_[place(i, lane)]);
+            });
+    }
+
+    // The windows [first, first + B) of the batch.
+    void queue(Context& ctx, int64_t first, int64_t B, float& loss) {
         const int64_t T = gpt_.config.T;
-        for (int64_t i = 0; i < micro_batches(); i++) {
-            const int64_t begin = i * micro_batch_ * T, B = windows_of(i);
-            Tensor inputs = ctx_.ids_later(inputs_.get() + begin, {B, T});
-            Tensor targets = ctx_.ids_later(targets_.get() + begin, {B, T});
-            Tensor logits = gpt_.forward(ctx_, inputs);                                   // (B,T,V)
-            Tensor mean = cross_entropy_inplace(ctx_, logits, targets, B * T, share(i));  // (1)
-            ctx_.backward(mean);
-            ctx_.to_host_later(&losses_[size_t(i)], mean);
-            ctx_.release_activations();
-        }
+        Tensor inputs = ctx.ids_later(inputs_.get() + first * T, {B, T});
+        Tensor targets = ctx.ids_later(targets_.get() + first * T, {B, T});
+        Tensor logits = gpt_.forward(ctx, inputs);                                   // (B,T,V)
+        Tensor mean = cross_entropy_inplace(ctx, logits, targets, B * T, share(B));  // (1)
+        ctx.backward(mean);
+        ctx.to_host_later(&loss, mean);
+        ctx.release_activations();
     }
 
     Context& ctx_;
     const Gpt& gpt_;
     const int64_t micro_batch_;
     StepGraph graph_;
+    Lanes lanes_;
     HostArray<int> inputs_, targets_;  // (B,T) of the last batch
-    HostArray<float> losses_;          // of its micro-batches
+    HostArray<float> losses_;          // of the lanes of its micro-batches
     int64_t B_ = 0;
 };

@@ -4,7 +4,7 @@
 // places for each of them, and a bitmap of the lists that are not empty, find the smallest as well.
 #include <algorithm>
 
-#include "chapters/01_bpe/large_pages.h"
+#include "core/large_pages.h"
 #include "chapters/01_bpe/merge_piece.h"
 #include "core/check.h"
 

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "chapters/01_bpe/large_pages.h"
+#include "core/large_pages.h"
 #include "chapters/01_bpe/piece_key.h"
 
 // Id: uint16_t where all ids fit into it, which is room for 8 of them; else uint32_t, and 4.

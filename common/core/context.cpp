@@ -79,7 +79,7 @@ Pointer Context::grad_of(const Tensor& y) const {
 GradientTarget Context::grad(const Tensor& x) {
     CHECK(x.gradient, "[%s] was made without a gradient (under NoGrad?)", x.name);
     Gradient& g = *x.gradient;
-    if (g.is_parameter) return {{g.memory, DType::kFloat32}, true};
+    if (g.is_parameter) return {{parameter_gradients.place(g.memory), DType::kFloat32}, true};
     const bool accumulate = g.is_written;
     if (!g.memory) g.memory = arena.allocate(x.bytes());
     g.is_written = true;
@@ -89,7 +89,7 @@ GradientTarget Context::grad(const Tensor& x) {
 float* Context::param_grad(const Tensor& parameter) const {
     if (parameter.is_null()) return nullptr;
     CHECK(parameter.gradient && parameter.gradient->is_parameter, "[%s] is no parameter", parameter.name);
-    return static_cast<float*>(parameter.gradient->memory);
+    return parameter_gradients.place(parameter.gradient->memory);
 }
 
 Tensor Context::ids(const int* host_ids, std::initializer_list<int64_t> shape) {

@@ -28,6 +28,18 @@ struct GradientTarget {
     bool accumulate;
 };
 
+// Where a context puts the gradients of parameters instead of into the model's own block: into another one that is laid
+// out alike (nn/lanes.h).
+struct ParameterGradients {
+    const float* of = nullptr;  // the model's own; null: they go there
+    float* instead = nullptr;
+
+    float* place(void* own) const {
+        float* const gradient = static_cast<float*>(own);
+        return of ? instead + (gradient - of) : gradient;
+    }
+};
+
 struct Context {
     Device device;
     Stream stream;
@@ -37,6 +49,8 @@ struct Context {
     uint64_t seed = 0;         // of dropout; with `step` it names every mask of a run
     int64_t step = 0;          // the optimiser step being computed
     uint64_t next_site = 0;    // dropouts so far in this step
+    int64_t first_window = 0;  // of the batch whose masks dropout draws
+    ParameterGradients parameter_gradients;
     Profile* profile = nullptr;
     bool watch_non_finite = false;  // note the first op whose output or gradient is not finite
     std::string first_non_finite;
@@ -75,9 +89,11 @@ struct Context {
     GradientTarget grad(const Tensor& x);
     // A parameter's gradient, which always adds; null where there is no such parameter.
     float* param_grad(const Tensor& parameter) const;
-    DropoutMask next_dropout(float p) {
-        if (recorded_step) return {p, seed, next_site++, recorded_step};
-        return {p, seed, uint64_t(step) << DropoutMask::kStepShift | next_site++};
+    // A mask of which each window of the batch takes `per_window` elements.
+    DropoutMask next_dropout(float p, int64_t per_window) {
+        const uint64_t first = uint64_t(first_window * per_window);
+        if (recorded_step) return {p, seed, next_site++, first, recorded_step};
+        return {p, seed, uint64_t(step) << DropoutMask::kStepShift | next_site++, first};
     }
 
     // ---- for chapters ----

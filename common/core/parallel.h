@@ -34,13 +34,15 @@ inline int available_cores() {
     return n ? int(n) : 1;
 }
 
-// A loop is published as (function, context, count) and a generation number; workers take indices from one
-// counter.
+// A loop is published as (function, context, count) and a generation number. Each thread has a share of the indices,
+// always the same one of so many: what it wrote in one loop is still in its core's cache when it reads it in the next.
+// A thread that is done with its own share helps the others with theirs.
 class Pool {
   public:
     ~Pool() { resize(1); }
 
     int size() const { return int(workers_.size()) + 1; }
+    static int this_thread() { return this_thread_; }
 
     void resize(int threads) {
         {
@@ -52,9 +54,10 @@ class Pool {
         for (std::thread& worker : workers_) worker.join();
         workers_.clear();
         stop_ = false;
+        shares_ = std::vector<Share>(size_t(threads));
         const uint64_t seen =
             generation_.load();  // read before the workers start: none may miss the next loop
-        for (int i = 1; i < threads; i++) workers_.emplace_back([this, seen] { work(seen); });
+        for (int i = 1; i < threads; i++) workers_.emplace_back([this, i, seen] { work(i, seen); });
     }
 
     using Body = void (*)(void* context, int64_t index);
@@ -67,8 +70,11 @@ class Pool {
         }
         body_ = body;
         context_ = context;
-        count_ = count;
-        next_.store(0, std::memory_order_relaxed);
+        const int64_t threads = size();
+        for (int64_t t = 0; t < threads; t++) {
+            shares_[size_t(t)].next.store(count * t / threads, std::memory_order_relaxed);
+            shares_[size_t(t)].end = count * (t + 1) / threads;
+        }
         busy_.store(int(workers_.size()), std::memory_order_relaxed);
         {
             std::lock_guard<std::mutex> lock(mutex_);  // pairs with the sleeper's check of generation_
@@ -76,7 +82,7 @@ class Pool {
         }
         if (sleepers_.load() > 0) wake_.notify_all();
         inside_ = true;
-        take_indices();
+        take_indices(0);
         inside_ = false;
         for (int spin = 0; busy_.load(std::memory_order_acquire) > 0; spin++)
             spin < kSpins ? cpu_relax() : std::this_thread::yield();
@@ -87,12 +93,23 @@ class Pool {
     // neighbour on a shared machine would notice.
     static constexpr int kSpins = 2000;
 
-    void take_indices() {
-        for (int64_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < count_;) body_(context_, i);
+    struct alignas(64) Share {  // a cache line of its own
+        std::atomic<int64_t> next{0};
+        int64_t end = 0;
+    };
+
+    void take_indices(int thread) {
+        const int threads = size();
+        for (int t = 0; t < threads; t++) {
+            Share& share = shares_[size_t((thread + t) % threads)];
+            for (int64_t i; (i = share.next.fetch_add(1, std::memory_order_relaxed)) < share.end;)
+                body_(context_, i);
+        }
     }
 
-    void work(uint64_t seen) {
+    void work(int thread, uint64_t seen) {
         inside_ = true;
+        this_thread_ = thread;
         for (;;) {
             for (int spin = 0; spin < kSpins && generation_.load(std::memory_order_acquire) == seen; spin++)
                 cpu_relax();
@@ -104,7 +121,7 @@ class Pool {
             }
             seen = generation_.load(std::memory_order_acquire);
             if (stop_) return;
-            take_indices();
+            take_indices(thread);
             busy_.fetch_sub(1, std::memory_order_release);
         }
     }
@@ -112,14 +129,14 @@ class Pool {
     std::vector<std::thread> workers_;
     std::mutex mutex_;
     std::condition_variable wake_;
+    std::vector<Share> shares_{1};
     std::atomic<uint64_t> generation_{0};
-    std::atomic<int64_t> next_{0};
     std::atomic<int> busy_{0}, sleepers_{0};
     std::atomic<bool> stop_{false};
     Body body_ = nullptr;
     void* context_ = nullptr;
-    int64_t count_ = 0;
     static inline thread_local bool inside_ = false;
+    static inline thread_local int this_thread_ = 0;
 };
 
 inline Pool& pool() {
@@ -132,6 +149,10 @@ inline void set_num_threads(int threads) {
 }
 inline int num_threads() {
     return pool().size();
+}
+// Which of them runs the body that asks: 0 is the one that called parallel_for.
+inline int this_thread() {
+    return Pool::this_thread();
 }
 
 }  // namespace parallel

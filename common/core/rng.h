@@ -69,6 +69,8 @@ struct RandomStream {
 struct DropoutMask {
     float p = 0;  // probability of dropping, [0, 1); 0 means no dropout and nothing is drawn
     uint64_t seed = 0, site = 0;
+    uint64_t first =
+        0;  // of the elements that are asked for: where they are a part of a larger mask; a multiple of 4
     // Where it is not null the mask belongs to the step that is written there: a recorded step (step_graph.h) is run again with
     // the same arguments, and only memory can tell it which step it is. On the device.
     const uint64_t* step = nullptr;
@@ -83,13 +85,13 @@ struct DropoutMask {
 
     // 0 where dropped, 1 / (1 - p) where kept.
     GPT_HOST_DEVICE float scale(uint64_t index) const {
-        const Philox4 r = philox(seed, index / 4, place());
+        const Philox4 r = philox(seed, (first + index) / 4, place());
         return uniform_from_word(r.word[index % 4]) >= p ? 1.0f / (1.0f - p) : 0.0f;
     }
 
     // scale() of index .. index + 3 for one Philox call; index must be a multiple of 4.
     GPT_HOST_DEVICE void scale4(uint64_t index, float out[4]) const {
-        const Philox4 r = philox(seed, index / 4, place());
+        const Philox4 r = philox(seed, (first + index) / 4, place());
         const float kept = 1.0f / (1.0f - p);
         for (int k = 0; k < 4; k++) out[k] = uniform_from_word(r.word[k]) >= p ? kept : 0.0f;
     }

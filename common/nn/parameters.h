@@ -83,7 +83,7 @@ class Parameters {
 
     Device device() const { return device_; }
     float* values() { return values_; }  // on the device: the masters, where there are two kinds of weights
-    float* grads() { return grads_; }
+    float* grads() const { return grads_; }
     // What kernels read, from an element of the block on, where that is not values(): null otherwise.
     Pointer rounded_copy(int64_t from) const {
         const Pointer copy{rounded_, storage_dtype(device_)};

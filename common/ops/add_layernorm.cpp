@@ -45,7 +45,8 @@ SumAndNorm add_layernorm(Context& ctx, const Tensor& residual, const Tensor& bra
         CHECK(parameter->last() == residual.last(), "[add_layernorm] residual has C=%lld, %s has %lld",
               static_cast<long long>(residual.last()), parameter->name,
               static_cast<long long>(parameter->last()));
-    const DropoutMask mask = p > 0 && ctx.is_recording ? ctx.next_dropout(p) : DropoutMask{};
+    const int64_t per_window = branch.numel() / branch.shape[0];
+    const DropoutMask mask = p > 0 && ctx.is_recording ? ctx.next_dropout(p, per_window) : DropoutMask{};
     Tensor sum = ctx.make_like("add_layernorm.sum", residual);
     Tensor y = ctx.make_like("add_layernorm", residual);
     Tensor mean = ctx.make("add_layernorm.mean", {sum.rows()}, DType::kFloat32);

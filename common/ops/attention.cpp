@@ -24,7 +24,7 @@ Tensor attention(Context& ctx, const Tensor& qkv, int64_t NH, float p) {
           "[attention] wants (B,T,3*NH*HS) with NH=%lld, got %s", static_cast<long long>(NH),
           qkv.shape_text().c_str());
     const int64_t B = qkv.shape[0], T = qkv.shape[1], HS = qkv.shape[2] / (3 * NH);
-    const DropoutMask mask = p > 0 && ctx.is_recording ? ctx.next_dropout(p) : DropoutMask{};
+    const DropoutMask mask = p > 0 && ctx.is_recording ? ctx.next_dropout(p, NH * T * T) : DropoutMask{};
     Tensor y = ctx.make("attention", {B, T, NH * HS});
     Tensor lse = ctx.make("attention.lse", {B, NH, T}, DType::kFloat32);
     ctx.work(2.0 * double(B) * double(T) * double(T) * double(NH * HS), "");

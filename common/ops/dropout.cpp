@@ -16,7 +16,7 @@ struct Dropout : Node {
 Tensor dropout(Context& ctx, const Tensor& x, float p) {
     CHECK(p >= 0 && p < 1, "[dropout] p is %g, wants [0,1)", double(p));
     if (p == 0 || !ctx.is_recording) return x;
-    const DropoutMask mask = ctx.next_dropout(p);
+    const DropoutMask mask = ctx.next_dropout(p, x.numel() / x.shape[0]);
     Tensor y = ctx.make_like("dropout", x);
     DISPATCH(ctx, dropout, y.ptr(), x.ptr(), x.numel(), mask, false);
     if (auto* node = ctx.record<Dropout>("dropout", y)) {

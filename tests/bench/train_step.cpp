@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "chapters/00_char_gpt/gpt.h"
+#include "chapters/00_char_gpt/training_step.h"
 #include "core/context.h"
 #include "core/parallel.h"
 #include "nn/adamw.h"
@@ -97,7 +98,8 @@ class Trainer {
     explicit Trainer(const BenchConfig& bench)
         : bench_(bench),
           model_(ctx.device, bench.model),
-          optimizer_(ctx.device, model_.params, optimizer_options()) {
+          optimizer_(ctx.device, model_.params, optimizer_options()),
+          training_step_(ctx, model_, bench.B) {
         for (size_t i = 0; i < model_.params.size(); i++) {
             const Tensor& parameter = model_.params[i];
             golden::fill_parameter(parameter.name, static_cast<float*>(parameter.memory),
@@ -109,17 +111,13 @@ class Trainer {
 
     float step() {
         const int64_t B = bench_.B, T = bench_.model.T;
-        const int* batch = tokens_.data() + (taken % kStreamBatches) * B * T;
+        const auto begin = tokens_.begin() + (taken % kStreamBatches) * B * T;
         model_.params.zero_grad();
-        Tensor ids = ctx.ids(batch, {B, T});          // (B,T)
-        Tensor targets = ctx.ids(batch + 1, {B, T});  // (B,T)
-        Tensor logits = model_.forward(ctx, ids);     // (B,T,V)
-        Tensor loss = cross_entropy_inplace(ctx, logits, targets, B * T);
-        const float value = ctx.to_host(loss);
-        ctx.backward(loss);
+        training_step_.run({B, {begin, begin + B * T}, {begin + 1, begin + B * T + 1}});
         optimizer_.step(ctx, ++taken, kLr);
+        const float loss = training_step_.loss();
         ctx.end_step();
-        return value;
+        return loss;
     }
 
     Context ctx;
@@ -135,6 +133,7 @@ class Trainer {
     const BenchConfig& bench_;
     Gpt model_;
     AdamW optimizer_;
+    TrainingStep training_step_;
     std::vector<int> tokens_;
 };
 

@@ -36,6 +36,22 @@ TEST_CASE("parallel_for runs every index exactly once", "[core][cpu]") {
     REQUIRE(visits(count) == std::vector<int>(size_t(count), 1));
 }
 
+TEST_CASE("a loop's body knows which thread runs it, and threads begin with their own share", "[core][cpu]") {
+    constexpr int kThreads = 3;
+    Threads guard(kThreads);
+    REQUIRE(parallel::this_thread() == 0);
+    // Each index waits until all threads have one, so that nobody can help the others.
+    std::atomic<int> arrived{0};
+    std::vector<int> ran_by(kThreads, -1);
+    parallel_for(kThreads, [&](int64_t i) {
+        ran_by[size_t(i)] = parallel::this_thread();
+        arrived++;
+        while (arrived < kThreads) std::this_thread::yield();
+    });
+    REQUIRE(ran_by == std::vector<int>{0, 1, 2});
+    REQUIRE(parallel::this_thread() == 0);
+}
+
 TEST_CASE("parallel_ranges covers the count with ranges no longer than the grain", "[core][cpu]") {
     const int threads = GENERATE(1, 3);
     const int64_t count = GENERATE(0, 1, 7, 64, 65, 1000);

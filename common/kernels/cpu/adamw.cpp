@@ -8,8 +8,29 @@
 #include "kernels/kernels.h"
 
 namespace {
+
 constexpr int64_t kGrain = 1 << 14;
+
+// What one step does to every parameter; the bias corrections are taken out of the loop.
+struct Update {
+    float grad_scale, beta1, beta2, eps;
+    float step_size;  // lr / (1 - beta1^step)
+    float v_scale;    // 1 / sqrt(1 - beta2^step)
+    float keep;       // 1 - lr weight_decay
+};
+
+// subtle: arguments by value and pointers that share nothing, or the compiler takes one parameter at a time.
+void update_range(float* __restrict params, float* __restrict m, float* __restrict v,
+                  const float* __restrict grads, int64_t n, const Update u) {
+    for (int64_t i = 0; i < n; i++) {
+        const float g = grads[i] * u.grad_scale;
+        m[i] = u.beta1 * m[i] + (1.0f - u.beta1) * g;
+        v[i] = u.beta2 * v[i] + (1.0f - u.beta2) * g * g;
+        params[i] = params[i] * u.keep - u.step_size * m[i] / (std::sqrt(v[i]) * u.v_scale + u.eps);
+    }
 }
+
+}  // namespace
 
 // Sums of squares of fixed ranges, in double, added in order.
 void cpu::squared_norm(double* sum, const float* x, int64_t n, Stream) {
@@ -41,18 +62,17 @@ void cpu::adamw(float* params, real* weights, float* m, float* v, const float* g
                 int64_t step, WeightRounding, Stream) {
     const float scale = grad_scale ? *grad_scale : 1.0f;
     if (scale == 0) return;
-    // m / (1 - beta1^step) and v / (1 - beta2^step), with the divisions taken out of the loop
-    const float correction1 = float(1.0 - std::pow(double(beta1), double(step)));
-    const float correction2 = float(1.0 - std::pow(double(beta2), double(step)));
-    const float step_size = lr / correction1, v_scale = 1.0f / std::sqrt(correction2),
-                keep = 1.0f - lr * weight_decay;
-    parallel_ranges(n, kGrain, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; i++) {
-            const float g = grads[i] * scale;
-            m[i] = beta1 * m[i] + (1.0f - beta1) * g;
-            v[i] = beta2 * v[i] + (1.0f - beta2) * g * g;
-            params[i] = params[i] * keep - step_size * m[i] / (std::sqrt(v[i]) * v_scale + eps);
-        }
+    const double correction1 = 1.0 - std::pow(double(beta1), double(step));
+    const double correction2 = 1.0 - std::pow(double(beta2), double(step));
+    const Update update = {scale,
+                           beta1,
+                           beta2,
+                           eps,
+                           lr / float(correction1),
+                           1.0f / std::sqrt(float(correction2)),
+                           1.0f - lr * weight_decay};
+    parallel_ranges(n, kGrain, [=](int64_t begin, int64_t end) {
+        update_range(params + begin, m + begin, v + begin, grads + begin, end - begin, update);
         if (weights) std::copy(params + begin, params + end, weights + begin);  // float: nothing to round
     });
 }

@@ -129,7 +129,8 @@ void fill_keep(float* keep, DropoutMask mask, uint64_t first_index, int64_t T, i
     for (int j = 0; j < keys; j += 4) {
         float* to = keep + j * kBlock;
         for (int r = 0; r < kBlock; r++) {
-            const Philox4 random = philox(mask.seed, (first_index + uint64_t(r * T + j)) / 4, mask.site);
+            const Philox4 random =
+                philox(mask.seed, (mask.first + first_index + uint64_t(r * T + j)) / 4, mask.site);
             to[0 * kBlock + r] = uniform_from_word(random.word[0]) >= dropped_below ? kept : 0.0f;
             to[1 * kBlock + r] = uniform_from_word(random.word[1]) >= dropped_below ? kept : 0.0f;
             to[2 * kBlock + r] = uniform_from_word(random.word[2]) >= dropped_below ? kept : 0.0f;

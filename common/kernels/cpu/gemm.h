@@ -8,10 +8,15 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
+#include <vector>
 
 #include "core/check.h"
+#include "core/large_pages.h"
 #include "core/parallel.h"
+#include "kernels/cpu/gemm_narrow.h"
 #include "kernels/cpu/micro_kernel.h"
+#include "kernels/cpu/product.h"
 #include "kernels/cpu/simd.h"
 
 namespace cpu {
@@ -49,44 +54,24 @@ inline void pack_b_columns(float* panel, const float* b, int64_t ldb, int rows, 
         }
 }
 
-// Floats between two packed panels of a: one vector more than they hold, since copies write whole vectors.
-inline int64_t a_panel_stride(int K) {
-    return int64_t(K) * kTileRows + simd::kWidth;
-}
-
 // Rows [0, rows) of a, given as columns (element a[i,k] at a[k*lda + i]), in panels of kTileRows:
 // panel[k*kTileRows + i]. Adds every row's sum over k to row_sums unless that is nullptr.
 inline void pack_a_panels(float* panels, const float* a, int64_t lda, int K, int rows, float* row_sums) {
-    using simd::kWidth;
-    constexpr int kVecs = (kTileRows + kWidth - 1) / kWidth;  // of a copy
-    constexpr int kStrip = 8;                                 // rows of memory that are read side by side
+    constexpr int kStrip = 8;  // rows of memory that are read side by side
     for (int k = 0; k < K; k += kStrip, a += kStrip * lda) {
         const int strip = std::min(kStrip, K - k);
         for (int r = 0; r < std::min(kStrip, K - k - kStrip); r++)
             for (int i = 0; i < rows; i += 16) __builtin_prefetch(a + (kStrip + r) * lda + i);
         float* panel = panels + int64_t(k) * kTileRows;
-        for (int i = 0; i < rows; i += kTileRows, panel += a_panel_stride(K)) {
-            // subtle: where whole vectors are copied, the end of one lies in the place of the next k, which
-            // is written after it
-            if (i + kVecs * kWidth <= rows)
+        for (int i = 0; i < rows; i += kTileRows, panel += int64_t(K) * kTileRows) {
+            if (i + kTileRows <= rows)
                 for (int r = 0; r < strip; r++)
-                    for (int v = 0; v < kVecs; v++)
-                        simd::store(panel + r * kTileRows + v * kWidth,
-                                    simd::load(a + r * lda + i + v * kWidth));
+                    std::memcpy(panel + r * kTileRows, a + r * lda + i, kTileRows * sizeof(float));
             else
                 for (int r = 0; r < strip; r++)
-                    for (int j = 0; j < std::min(kTileRows, rows - i); j++)
-                        panel[r * kTileRows + j] = a[r * lda + i + j];
+                    for (int j = 0; j < rows - i; j++) panel[r * kTileRows + j] = a[r * lda + i + j];
         }
-        if (!row_sums) continue;
-        int i = 0;
-        for (; i + kWidth <= rows; i += kWidth) {
-            simd::Vec sum = simd::load(row_sums + i);
-            for (int r = 0; r < strip; r++) sum += simd::load(a + r * lda + i);
-            simd::store(row_sums + i, sum);
-        }
-        for (; i < rows; i++)
-            for (int r = 0; r < strip; r++) row_sums[i] += a[r * lda + i];
+        if (row_sums) add_rows(row_sums, a, lda, strip, rows);
     }
 }
 
@@ -101,9 +86,9 @@ class Scratch {
     float* get(int64_t floats) {
         if (floats > capacity_) {
             std::free(memory_);
-            capacity_ = (floats + 15) / 16 * 16;
-            memory_ = static_cast<float*>(std::aligned_alloc(64, size_t(capacity_) * sizeof(float)));
-            CHECK(memory_, "[gemm] no memory for %lld packed floats", static_cast<long long>(capacity_));
+            memory_ = static_cast<float*>(allocate_on_large_pages(size_t(floats) * sizeof(float)));
+            CHECK(memory_, "[gemm] no memory for %lld packed floats", static_cast<long long>(floats));
+            capacity_ = floats;
         }
         return memory_;
     }
@@ -125,51 +110,11 @@ inline float* packed_b_memory(int64_t floats) {
 
 // ---- the loops around the micro-kernel --------------------------------------------------------------------
 
-// What to multiply: c = start + bias + a b.
-struct Product {
-    int64_t M, N, K;
-    const float* a;  // element (i,k) is a[i*lda + k] when a_by_rows, else a[k*lda + i]
-    int64_t lda;
-    bool a_by_rows;
-    const float* b;  // element (k,j) is b[k*ldb + j] when b_by_rows, else b[j*ldb + k]
-    int64_t ldb;
-    bool b_by_rows;
-    float* c;                      // (M,N)
-    const float* start = nullptr;  // (M,N); may be c: then the product is added to what is there
-    const float* bias = nullptr;   // (N)
-    float* row_sums = nullptr;     // (M), += the sums of a's rows over k; only where a is given by columns
-};
-
 // An epilogue is called on each tile of c when its sums are complete, while the tile is in the cache; its
 // prefetch is called shortly before, to ask for the tile's other operands.
 struct NoEpilogue {
     void prefetch(int64_t, int64_t, int, int) const {}
     void operator()(float*, int64_t, int64_t, int, int) const {}
-};
-
-inline int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
-// Columns cut into panels of kTileVecs vectors. The rest makes one narrower panel, except that two panels of
-// two vectors are better than three and one: a single vector has too few sums to hide the latency of a
-// multiply-add.
-struct Panels {
-    int64_t columns, vecs, full, count;
-
-    explicit Panels(int64_t columns)
-        : columns(columns), vecs(ceil_div(columns, simd::kWidth)), full(vecs / kTileVecs) {
-        if (kTileVecs == 3 && vecs % 3 == 1 && full > 0) full--;
-        count = full + ceil_div(vecs - full * kTileVecs, 2);
-    }
-    int64_t first_vec(int64_t panel) const {
-        return std::min(vecs, panel <= full ? panel * kTileVecs : full * kTileVecs + (panel - full) * 2);
-    }
-    int vecs_of(int64_t panel) const { return int(first_vec(panel + 1) - first_vec(panel)); }
-    int64_t first_column(int64_t panel) const { return first_vec(panel) * simd::kWidth; }
-    int columns_of(int64_t panel) const {
-        return int(std::min(columns, first_column(panel + 1)) - first_column(panel));
-    }
 };
 
 // One tile of c, R rows x V vectors. The only function that does arithmetic; all the others decide where.
@@ -205,6 +150,9 @@ constexpr int kBlockRows = 192;
 // Floats of packed b (4 MiB), small enough that they are still in the L3 cache when they are used, and the
 // fewest columns of it: with fewer, a would be read and packed too often.
 constexpr int64_t kChunkFloats = 1 << 20, kChunkColumns = 768;
+
+// Floats of b up to which each thread packs for itself (256 KiB).
+constexpr int64_t kSmallFloats = 1 << 16;
 
 // How c is cut into tasks: `rows` x `columns` of them, each of at most `tiles` tiles of rows and `panels`
 // panels. It may depend on the number of threads, since it changes no sum.
@@ -258,12 +206,23 @@ struct BlockedProduct {
             float* packed_b = packed_b_memory(panels.vecs * simd::kWidth * chunk_k);
             for (int64_t k0 = 0; k0 == 0 || k0 < p.K; k0 += chunk_k) {
                 const int64_t k1 = std::min(p.K, k0 + chunk_k);
-                pack_chunk(packed_b, panels, column0, k0, k1);
+                // note: a small b is packed by each thread for itself. It takes no longer than to wait for one
+                // that does, and no other core's cache has to be asked for it.
+                const bool is_small = (k1 - k0) * panels.columns <= kSmallFloats;
+                std::vector<char> has_packed(is_small ? size_t(parallel::num_threads()) : 0);
+                if (!is_small) pack_chunk(packed_b, panels, column0, k0, k1);
                 const Grid grid(ceil_div(p.M, kTileRows), panels.count, p.a_by_rows);
                 parallel_for(grid.rows * grid.columns, [&](int64_t task) {
-                    const int64_t row = task % grid.rows, column = task / grid.rows;
+                    float* b = packed_b;
+                    if (is_small) {
+                        b = packed_b_memory(panels.vecs * simd::kWidth * chunk_k);
+                        char& is_packed = has_packed[size_t(parallel::this_thread())];
+                        if (!is_packed) pack_chunk(b, panels, column0, k0, k1);
+                        is_packed = true;
+                    }
+                    const int64_t row = task / grid.columns, column = task % grid.columns;
                     const int64_t row0 = row * grid.tiles * kTileRows, panel0 = column * grid.panels;
-                    multiply_task(packed_b, panels, column0, k0, k1, row0,
+                    multiply_task(b, panels, column0, k0, k1, row0,
                                   int(std::min(grid.tiles * kTileRows, p.M - row0)), panel0,
                                   std::min(panel0 + grid.panels, panels.count));
                 });
@@ -292,7 +251,6 @@ struct BlockedProduct {
         };
         // note: a task reads memory in its order: some rows through all panels, or the columns of one panel
         constexpr int64_t kStrip = 8;
-        const bool is_small = (k1 - k0) * panels.columns <= (1 << 14);
         const int64_t tasks = p.b_by_rows ? ceil_div(k1 - k0, kStrip) : panels.count;
         const auto task = [&](int64_t t) {
             if (p.b_by_rows) {
@@ -303,10 +261,7 @@ struct BlockedProduct {
                 for (int64_t k = k0; k < k1; k += block_k) pack(t, k, depth(k, k1));
             }
         };
-        if (is_small)
-            for (int64_t t = 0; t < tasks; t++) task(t);
-        else
-            parallel_for(tasks, task);
+        parallel_for(tasks, task);  // within a task of another loop: all of them on this thread
     }
 
     // Rows [row0, row0 + rows) of c x the panels [panel0, panel1).
@@ -317,10 +272,10 @@ struct BlockedProduct {
             const float* a = p.a + (p.a_by_rows ? row0 * p.lda + k : k * p.lda + row0);
             int64_t lda = p.lda, tile_step = kTileRows * p.lda;
             if (!p.a_by_rows) {
-                float* packed_a = packed_a_memory(ceil_div(rows, kTileRows) * a_panel_stride(K));
+                float* packed_a = packed_a_memory(ceil_div(rows, kTileRows) * int64_t(K) * kTileRows);
                 const bool sums_are_mine = p.row_sums && column0 == 0 && panel0 == 0;
                 pack_a_panels(packed_a, a, p.lda, K, rows, sums_are_mine ? p.row_sums + row0 : nullptr);
-                a = packed_a, lda = kTileRows, tile_step = a_panel_stride(K);
+                a = packed_a, lda = kTileRows, tile_step = int64_t(K) * kTileRows;
             }
             for (int64_t panel = panel0; panel < panel1; panel++)
                 multiply_panel(a, lda, tile_step, panel_of(packed_b, panels, k0, k1, k, panel), k, K, row0,
@@ -388,6 +343,8 @@ void multiply(const Product& p, const Epilogue& epilogue = {}) {
     if (p.M == 0 || p.N == 0) return;
     if (p.M <= kFewRows && p.a_by_rows && !p.b_by_rows)
         multiply_few_rows(p, epilogue);
+    else if (std::is_same_v<Epilogue, NoEpilogue> && is_narrow(p))
+        multiply_narrow(p);
     else
         BlockedProduct<Epilogue>(p, epilogue).run();
 }

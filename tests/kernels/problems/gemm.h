@@ -34,11 +34,12 @@ struct Sizes {
     }
 };
 
-// 1, odd, below and above a tile and a vector, not multiples of them, more than one block of k and of rows.
+// 1, odd, below and above a tile and a vector, not multiples of them, more than one block of k and of rows, narrow
+// matrices and wider ones.
 inline const std::vector<Sizes> kSizes = {
-    {1, 1, 1},     {1, 65, 128}, {2, 3, 5},      {5, 48, 7},    {6, 16, 8},    {7, 17, 9},
-    {8, 96, 1},    {13, 1, 31},  {65, 65, 65},   {64, 192, 64}, {97, 33, 300}, {101, 50, 769},
-    {16, 768, 33}, {768, 16, 7}, {48, 49, 2049}, {200, 7, 400},
+    {1, 1, 1},     {1, 65, 128}, {2, 3, 5},      {5, 48, 7},    {6, 16, 8},     {7, 17, 9},
+    {8, 96, 1},    {13, 1, 31},  {65, 65, 65},   {64, 192, 64}, {97, 33, 300},  {101, 50, 769},
+    {16, 768, 33}, {768, 16, 7}, {48, 49, 2049}, {200, 7, 400}, {129, 48, 200}, {600, 32, 130},
 };
 
 // Element (i,j) of a b in double.
