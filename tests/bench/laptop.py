@@ -101,9 +101,9 @@ def measure_twin(options, name, sizes, rates, data, seconds):
     try:
         if not twin.ask("validate", TIMEOUT_S):  # it is imported and compiled then
             sys.exit(f"error: the twin of {name} did not start (its message is above)")
-        for part in range(PARTS):
+        for part in range(1, PARTS + 1):
             clock = Clock(lambda: machine.cpu_seconds(twin.process.pid))
-            trained = twin.ask(f"train {seconds / PARTS}", TIMEOUT_S)
+            trained = twin.ask(f"train {part * seconds / PARTS}", TIMEOUT_S)
             shares.append(clock.stop()[1])
             validated = twin.ask("validate", TIMEOUT_S)
             print(f"{name}: {trained['seconds']:.0f} of {seconds:.0f} s, step {trained['steps']}, validation "

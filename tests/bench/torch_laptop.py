@@ -6,7 +6,7 @@ places, AdamW (0.9, beta2; decay 0.1 of matrices only), gradients clipped at nor
 fair: it is given seconds, not steps, and its cosine ends with them; fused AdamW; of eager and torch.compile the faster.
 It reads the shards and the vocabulary of a folder that `chapter02 prepare` wrote (chapters/02_small_gpt/shards.h), and
 counts bits per byte as ours does: over all windows that do not overlap. Served like torch_rival.py; laptop.py asks:
-    train SECONDS   that long, on the clock     validate   bits per byte, and keeps the best weights so far
+    train SECONDS   until its clock shows so many    validate   bits per byte, and keeps the best weights so far
     test            bits per byte of the best weights on the third split
 """
 import argparse
@@ -120,10 +120,9 @@ class Trainer:
         rise = min(1.0, (self.steps + 1) / o.warmup)
         return rise * (o.min_lr + (o.lr - o.min_lr) * (1 + math.cos(math.pi * min(1.0, self.used_s / o.seconds))) / 2)
 
-    def train(self, seconds):
-        end = self.used_s + seconds
+    def train(self, until_s):
         self.model.train()
-        while self.used_s < end:
+        while self.used_s < until_s:
             self.used_s += self.timed_step(self.forward, self.lr())
             self.steps += 1
         return dict(steps=self.steps, seconds=self.used_s, loss=self.loss,
