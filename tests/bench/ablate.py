@@ -9,6 +9,7 @@ Run: make benches && python3 tests/bench/ablate.py [--configs c e] [--rounds 9] 
 --check only looks whether every idea's words are still there; `make numbers-check` does that.
 """
 import argparse
+import datetime
 import os
 import shutil
 import statistics
@@ -16,6 +17,7 @@ import subprocess
 import sys
 
 import compare
+import machine
 
 GEMM, ATTENTION, SIMD = (f"common/kernels/cpu/{name}" for name in ("gemm.h", "attention.cpp", "simd.h"))
 
@@ -49,7 +51,7 @@ IDEAS = [
 
 def edited(name, edits):
     """A file's bytes without the idea."""
-    with open(os.path.join(compare.ROOT, name), "rb") as f:
+    with open(os.path.join(machine.ROOT, name), "rb") as f:
         text = f.read()
     for file, words, without in edits:
         if file == name:
@@ -72,12 +74,12 @@ def write_where_changed(path, text):
 
 def build(name, edits):
     """A copy of the tree without the idea, built; returns its program."""
-    folder = os.path.join(compare.ROOT, "build", "ablate", name)
-    files = subprocess.run(["git", "ls-files", "Makefile", "common", "chapters", "tests", "tools"], cwd=compare.ROOT,
+    folder = os.path.join(machine.ROOT, "build", "ablate", name)
+    files = subprocess.run(["git", "ls-files", "Makefile", "common", "chapters", "tests", "tools"], cwd=machine.ROOT,
                            capture_output=True, text=True, check=True).stdout.split()
     for file in files:
         write_where_changed(os.path.join(folder, file), edited(file, edits))
-        shutil.copymode(os.path.join(compare.ROOT, file), os.path.join(folder, file))
+        shutil.copymode(os.path.join(machine.ROOT, file), os.path.join(folder, file))
     program = os.path.join(folder, "build/cpu/bench/train_step")
     print(f"building without {name}", file=sys.stderr, flush=True)
     subprocess.run(["make", "-s", "build/cpu/bench/train_step", "WARN=-w"], cwd=folder, check=True,
@@ -131,7 +133,7 @@ def parse_options():
     parser.add_argument("--build-only", action="store_true")
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
-    options.build_dir = os.path.abspath(os.path.join(compare.ROOT, options.build_dir))
+    options.build_dir = os.path.abspath(os.path.join(machine.ROOT, options.build_dir))
     return options
 
 
@@ -153,12 +155,13 @@ def main():
              "|---" * (1 + len(columns)) + "|"]
     for name, what, *_ in ideas:
         lines.append(f"| {what} | " + " | ".join(cell(columns[c].get(name)) for c in columns) + " |")
-    lines += ["", compare.circumstances(options, [])[0],
+    lines += ["", f"Machine: {machine.description(options.threads, options.cores)}; {datetime.date.today()}, "
+                  f"{machine.commit()}.",
               f"Command: `python3 tests/bench/ablate.py {' '.join(sys.argv[1:])}`: {options.rounds} rounds, turns of about "
               f"{options.seconds} s; median, and between which values the middle half of the rounds lies."]
     print("\n".join(lines))
     if options.write:
-        with open(os.path.join(compare.ROOT, options.write), "w") as f:
+        with open(os.path.join(machine.ROOT, options.write), "w") as f:
             f.write("\n".join(lines) + "\n")
 
 

@@ -1,6 +1,6 @@
 // generate.cpp - how fast a model writes, one token after the other, with its cache of keys and values: tokens per second,
 // and the share of what reading all weights once per token allows. Served as train_step.cpp is: "run N" on stdin writes N
-// tokens from a prompt of one, "plain N" the same without the cache, "read" measures the memory.
+// tokens from a prompt of one, "plain N" the same without the cache, "read" how fast memory gives as many bytes.
 // Not here: the comparison and its bars (generate.py); sampling's cost (the likeliest token is taken).
 // Run: printf 'read\nrun 64\nplain 64\n' | build/cpu/bench/generate d --threads 2
 #include <sys/resource.h>
@@ -88,7 +88,8 @@ int main(int argc, char** argv) {
     long long count = 0;
     while (std::scanf("%15s", word) == 1) {
         if (!std::strcmp(word, "read")) {
-            std::printf("{\"read_gbs\": %.1f}\n", peak::read_gbs(options.threads));
+            std::printf("{\"read_gbs\": %.1f}\n",
+                        peak::read_gbs(options.threads, int64_t(bytes_per_token(gpt, 1) / 4)));
             std::fflush(stdout);
             continue;
         }

@@ -2,89 +2,151 @@
 """generate.py - how fast a model writes: ours and PyTorch's, both with a cache, taking turns on the same two cores.
 
 Both write the same number of tokens from the same weights and must write the same ids; ours also without its cache.
-Ratios are of turns that were neighbours in time, as in compare.py. Beside them: how much of the memory's speed, measured
-between the turns, ours uses to read every weight once per token. Bars of (d): 3 times PyTorch as shipped, 0.7 of the
-memory. Run, after make benches:
-    TORCH_PYTHON=... python3 tests/bench/generate.py [--configs d] [--rounds 5] [--tokens 32]
+Ratios are of turns that were neighbours in time, as in compare.py. Beside them: how much of the memory's speed ours uses
+to read every weight once per token; that speed is measured between the turns, of as many bytes. Fails below the bars.
+Run, after make benches:
+    TORCH_PYTHON=... python3 tests/bench/generate.py [--configs d] [--rounds 5] [--tokens 32] [--write]
 """
 import argparse
+import datetime
 import os
 import statistics
 import sys
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from compare import ANSWERED, HERE, OURS, Program, rivals, vendor_check_library  # noqa: E402
+import machine
+from compare import ANSWERED, HERE, OURS, PYTORCH, TIMEOUT_S, Program, vendor_check_library
+from machine import ROOT
 
-BARS = {"d": dict(shipped=3.0, memory=0.7)}
+# pytorch: times the speed of the fastest PyTorch column, at least. memory: share of its speed.
+BARS = {"d": dict(pytorch=3.0, memory=0.7)}
+TITLES = {"a": "L4 NH4 C128 V65", "b": "L6 NH6 C384 V65", "c": "L2 NH4 HS4 C768 V50257", "d": "GPT-2's 124M"}
 
 
 def commands(config, options):
+    """(name, command, environment) of each program."""
     threads = ["--threads", str(options.threads)]
     yield OURS, [os.path.join(options.build_dir, "bench", "generate"), config] + threads, {}
-    python = os.environ.get("TORCH_PYTHON", "python3")
-    options.eager_only = True
-    if not rivals("a", options):  # no PyTorch here
+    python = machine.python_with_torch()
+    if not python:
         return
     script = [python, os.path.join(HERE, "torch_generate.py"), config] + threads
-    yield "PyTorch", script, {}
+    columns = [(f"{PYTORCH} eager", script), (f"{PYTORCH} compiled", script + ["--compile"])]
     library = vendor_check_library(os.path.join(options.build_dir, "bench"))
-    if library:
-        yield "PyTorch" + ANSWERED, script, {"LD_PRELOAD": library}
+    for name, command in columns[:1] if options.eager_only else columns:
+        yield name, command, {}
+        if library:
+            yield name + ANSWERED, command, {"LD_PRELOAD": library}
 
 
-def measure(config, options):
-    """Prints a table; returns whether a bar was missed."""
-    programs = [Program(name, command, env) for name, command, env in commands(config, options)]
-    line = f"run {options.tokens}"
-    answers = {program.name: [] for program in programs}
-    ratios = {program.name: [] for program in programs[1:]}
-    shares = []
-    try:
-        ids = {program.name: (program.ask(line) or {}).get("ids") for program in programs}  # also the warm-up
-        ids["ours, without a cache"] = programs[0].ask(f"plain {options.tokens}")["ids"]
-        for _ in range(options.rounds):
-            for other in programs[1:] or [None]:
-                ours = programs[0].ask(line)
-                answers[OURS].append(ours["tokens"] / ours["seconds"])
-                read_gbs = programs[0].ask("read")["read_gbs"]
-                shares.append(ours["bytes_per_token"] * answers[OURS][-1] * 1e-9 / read_gbs)
-                if other:
-                    theirs = other.ask(line)
-                    answers[other.name].append(theirs["tokens"] / theirs["seconds"])
-                    ratios[other.name].append(answers[OURS][-1] / answers[other.name][-1])
-    finally:
-        for program in programs:
-            program.stop()
-    print(f"({config}) {options.tokens} tokens, {options.threads} threads, {options.rounds} rounds")
-    for name, speeds in answers.items():
-        ratio = f"  ours is {statistics.median(ratios[name]):.2f} times as fast" if name in ratios else ""
-        print(f"  {name:34} {statistics.median(speeds):7.1f} tokens/s ({min(speeds):.1f} .. {max(speeds):.1f}){ratio}")
-    print(f"  ours reads its weights at {statistics.median(shares):.2f} of the memory's speed "
-          f"({min(shares):.2f} .. {max(shares):.2f})")
-    missed = []
-    if len(set(ids.values())) != 1:
-        missed.append(f"ids differ: {ids}")
-    bars = BARS.get(config, {})
-    if "memory" in bars and statistics.median(shares) < bars["memory"]:
-        missed.append(f"less than {bars['memory']} of the memory's speed")
-    if "shipped" in bars and "PyTorch" in ratios and statistics.median(ratios["PyTorch"]) < bars["shipped"]:
-        missed.append(f"less than {bars['shipped']} times PyTorch")
-    for reason in missed:
-        print(f"  MISSED: {reason}")
-    return bool(missed)
+def answer(program, line):
+    result = program.ask(line, TIMEOUT_S)
+    if not result:
+        sys.exit(f"error: {program.name} gives no answer to '{line}': make benches")
+    return result
 
 
-def main():
+class Measurement:
+    """What one configuration's programs did in all rounds."""
+
+    def __init__(self, config, options):
+        self.config, self.options, self.versions = config, options, set()
+        self.ids, self.tokens_per_s, self.ratios, self.read_gbs, self.shares = {}, {}, {}, [], []
+        programs = [Program(name, command, env) for name, command, env in commands(config, options)]
+        try:
+            self.warm_up(programs)
+            for _ in range(options.rounds):
+                for other in programs[1:] or [None]:
+                    self.take_turns(programs[0], other)
+        finally:
+            for program in programs:
+                program.stop()
+
+    def warm_up(self, programs):
+        """Every program writes once; one that does not (torch.compile without a compiler) is left out."""
+        line = f"run {self.options.tokens}"
+        self.ids[OURS] = answer(programs[0], line)["ids"]
+        self.ids["ours, without its cache"] = answer(programs[0], f"plain {self.options.tokens}")["ids"]
+        for other in programs[1:]:
+            result = other.ask(line, TIMEOUT_S)
+            if result:
+                self.ids[other.name] = result["ids"]
+                self.versions.add(result["version"])
+                self.ratios[other.name] = []
+            else:
+                print(f"({self.config}) {other.name}: did not run, column left out", file=sys.stderr)
+        programs[1:] = [other for other in programs[1:] if other.name in self.ratios]
+        self.tokens_per_s = {program.name: [] for program in programs}
+
+    def take_turns(self, ours, other):
+        line = f"run {self.options.tokens}"
+        result = answer(ours, line)
+        speed = result["tokens"] / result["seconds"]
+        self.tokens_per_s[OURS].append(speed)
+        self.read_gbs.append(answer(ours, "read")["read_gbs"])
+        self.shares.append(result["bytes_per_token"] * speed * 1e-9 / self.read_gbs[-1])
+        if other:
+            result = answer(other, line)
+            self.tokens_per_s[other.name].append(result["tokens"] / result["seconds"])
+            self.ratios[other.name].append(speed / self.tokens_per_s[other.name][-1])
+
+    def verdicts(self):
+        """[(sentence, is met)]; None: reported, but not counted."""
+        bars = BARS.get(self.config, {})
+        same = len(set(self.ids.values())) == 1
+        verdicts = [(f"the ids of {', '.join(self.ids)} are {'the same' if same else f'not the same: {self.ids}'}", same)]
+        if self.ratios:
+            times, name = min((statistics.median(ratios), name) for name, ratios in self.ratios.items())
+            verdicts.append((f"{times:.2f} times the speed of the fastest PyTorch column ({name}); bar "
+                             f"{bars.get('pytorch', 'none')}", times >= bars["pytorch"] if "pytorch" in bars else None))
+        else:
+            verdicts.append(("no PyTorch was found (TORCH_PYTHON): no ratio", None))
+        share = statistics.median(self.shares)
+        verdicts.append((f"reads its weights at {share:.2f} ({min(self.shares):.2f}..{max(self.shares):.2f}) of the memory's "
+                         f"{statistics.median(self.read_gbs):.1f} GB/s; bar {bars.get('memory', 'none')}",
+                         share >= bars["memory"] if "memory" in bars else None))
+        return verdicts
+
+    def lines(self):
+        """Markdown: a table of the programs, and the verdicts."""
+        lines = [f"({self.config}) {TITLES[self.config]}, batch 1, {self.options.tokens} tokens:", "",
+                 "| program | tokens/s (slowest..fastest turn) | ours is faster by |", "|---|---|---|"]
+        for name, speeds in self.tokens_per_s.items():
+            ratio = f"**{statistics.median(self.ratios[name]):.2f}**" if name in self.ratios else ""
+            lines.append(f"| {name} | {statistics.median(speeds):.1f} ({min(speeds):.1f}..{max(speeds):.1f}) | {ratio} |")
+        words = {True: "met", False: "**NOT MET**", None: "reported, not counted"}
+        return lines + [""] + [f"- {words[is_met]}: {text}" for text, is_met in self.verdicts()] + [""]
+
+
+def parse_options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--configs", nargs="+", default=["d"], choices=["a", "b", "c", "d"])
+    parser.add_argument("--configs", nargs="+", default=["d"], choices=TITLES)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tokens", type=int, default=32)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--cores", help="where all run, as 0,1; default: the first of those this process may use")
+    parser.add_argument("--build-dir", default=os.environ.get("GPT_BUILD_DIR", "build/cpu"))
+    parser.add_argument("--eager-only", action="store_true", help="leave torch.compile out")
+    parser.add_argument("--write", action="store_true", help="write docs/numbers/generate.md")
     options = parser.parse_args()
-    options.build_dir = os.environ.get("GPT_BUILD_DIR", "build/cpu")
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:options.threads])
-    sys.exit(any([measure(config, options) for config in options.configs]))
+    options.build_dir = os.path.abspath(os.path.join(ROOT, options.build_dir))
+    options.cores = machine.pin_to_cores(options.threads, options.cores)
+    return options
+
+
+def main():
+    options = parse_options()
+    started = datetime.datetime.now().strftime("%Y-%m-%d %H:%M")
+    measured = [Measurement(config, options) for config in options.configs]
+    versions = sorted(set().union(*(m.versions for m in measured)))
+    lines = [line for m in measured for line in m.lines()]
+    lines.append(f"Measured {started}: {machine.description(options.threads, options.cores, versions)}; {machine.commit()}. "
+                 f"Command: `python3 tests/bench/generate.py{''.join(' ' + word for word in sys.argv[1:])}`, "
+                 f"{options.rounds} rounds, medians.")
+    print("\n".join(lines))
+    if options.write:
+        with open(os.path.join(ROOT, "docs/numbers/generate.md"), "w") as f:
+            f.write("\n".join(lines) + "\n")
+    sys.exit(0 if all(is_met is not False for m in measured for _, is_met in m.verdicts()) else 1)
 
 
 if __name__ == "__main__":

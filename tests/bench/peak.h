@@ -66,7 +66,7 @@ inline double gflops(int threads, int repeats = 5) {
     return 2e-9 * double(kSteps) * kSums * simd::kWidth * threads / seconds;
 }
 
-constexpr int64_t kFloatsPerArray = 16 << 20;  // 64 MiB: more than the caches hold
+constexpr int64_t kFloatsPerArray = 16 << 20;  // 64 MiB: more than most caches hold
 
 // c = a + 0.5 b over arrays larger than any cache, GB/s of the 12 bytes per element that the program sees.
 inline double triad_gbs(int threads, int repeats = 5) {
@@ -79,10 +79,11 @@ inline double triad_gbs(int threads, int repeats = 5) {
     return 12e-9 * double(share) * threads / seconds;
 }
 
-// The sum of an array larger than any cache, GB/s.
-inline double read_gbs(int threads, int repeats = 5) {
-    std::vector<float> a(kFloatsPerArray, 1.f);
-    const int64_t share = kFloatsPerArray / threads / 64 * 64;
+// The sum of an array that is read again and again, GB/s. Give it the size of what a program reads again and again: a
+// server's cache may hold 64 MiB, and half of a model.
+inline double read_gbs(int threads, int64_t floats = kFloatsPerArray, int repeats = 5) {
+    std::vector<float> a(size_t(floats), 1.f);
+    const int64_t share = floats / threads / 64 * 64;
     std::vector<float> result(threads * 64);
     const double seconds = seconds_of(threads, repeats, [&](int t) {
         simd::Vec sums[4] = {};

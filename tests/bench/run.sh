@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
-# run.sh - what `make bench` runs: every benchmark of this folder; exit status 1 when any of them misses a bar.
-#   make bench                                     the kernels alone, then the training step against PyTorch
-#   make bench ARGS="--configs a --rounds 7"       only the latter: arguments are compare.py's, and nothing is written
-# TORCH_PYTHON names the Python that has PyTorch (README.md here says how to get one).
+# run.sh - what `make bench` runs: the benchmarks of this folder; exit status 1 when any of them misses a bar.
+#   make bench                                     all but `laptop`; tables go to docs/numbers
+#   make bench ARGS="steps --configs a --rounds 7" one part, with arguments of its own; nothing is written without --write
+# Parts: kernels (each family alone), steps (training steps, float32), bf16 (the same with bf16 products), writing (token by
+# token), laptop (chapter 02's default run against its twins; most of an hour). TORCH_PYTHON names the Python that has
+# PyTorch, LLMC a checkout of llm.c (README.md here says more).
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 2
 export GPT_BUILD_DIR=${GPT_BUILD_DIR:-build/cpu}
 status=0
 
-if [ $# = 0 ]; then
+kernels() {
+    local source name
     for source in tests/bench/*.cpp; do
         name=$(basename "$source" .cpp)
         # compare.py's; generate.py's; tokenizer.py's (make bench-01); gpu-check's
@@ -17,15 +20,44 @@ if [ $# = 0 ]; then
         echo "== $name"
         "$GPT_BUILD_DIR/bench/$name" || status=1
     done
-    set -- --write docs/numbers/bench.md
-fi
+}
 
-if command -v python3 >/dev/null; then
-    python3 tests/bench/compare.py "$@" || status=1
-else
+without_python() {
     echo "comparing needs python3, which this machine lacks. Our column alone:"
-    for config in a b c e; do
+    local config
+    for config in a b c d e f; do
         printf 'run 2\nrun 10\n' | "$GPT_BUILD_DIR/bench/train_step" $config --threads 2 --profile >/dev/null || status=1
     done
-fi
+}
+
+part() {  # part NAME [ARGUMENT...]
+    local name=$1
+    shift
+    if [ "$name" = kernels ]; then
+        kernels
+    elif ! command -v python3 >/dev/null; then
+        [ "$name" != steps ] || without_python
+    else
+        case $name in
+            steps) python3 tests/bench/compare.py "$@" ;;
+            bf16)
+                if ! "$GPT_BUILD_DIR/bench/train_step" a --precision bf16 </dev/null; then
+                    echo "bf16 is left out: the line above says why"
+                    return
+                fi
+                python3 tests/bench/compare.py --precision bf16 "$@" ;;
+            writing) python3 tests/bench/generate.py "$@" ;;
+            laptop) python3 tests/bench/laptop.py "$@" ;;
+            *) echo "no part $name: kernels, steps, bf16, writing, laptop" >&2; exit 2 ;;
+        esac || status=1
+    fi
+}
+
+case "${1:-}" in
+    '')
+        part kernels
+        for name in steps bf16 writing; do part $name --write; done ;;
+    -*) part steps "$@" ;;
+    *) part "$@" ;;
+esac
 exit $status

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """torch_generate.py - writing token by token as a good PyTorch user does it: the rival of generate.cpp.
 
-float32, inference_mode, keys and values in a cache that is allocated once, scaled_dot_product_attention over what is in
-it, the output layer for the last row alone. Weights come from golden/formula.py, so that both programs must write the
-same tokens. Served like torch_rival.py: "run N" on stdin writes N tokens from a prompt of one. Run:
-    echo run 64 | python3 tests/bench/torch_generate.py d --threads 2
+float32, inference_mode, keys and values in a cache as long as what is written (of one size, so that torch.compile makes
+one program), scaled_dot_product_attention with a mask of what is in it, the output layer for the last row alone. Weights
+come from golden/formula.py, so that both programs must write the same tokens. Served like torch_rival.py: "run N" on stdin
+writes N tokens from a prompt of one. Run:
+    echo run 64 | python3 tests/bench/torch_generate.py d --threads 2 [--compile]
 """
 import argparse
 import json
@@ -30,19 +31,31 @@ CONFIGS = {
 }
 
 
-def next_logits(model, config, cache, token, position):
-    """Logits (V) behind one more token; cache is a (keys, values) pair of (NH,T,HS) tensors per layer."""
-    NH, HS = config["NH"], config["HS"]
-    x = model.wte.weight[token] + model.wpe.weight[position]  # (C)
-    x = x.view(1, -1)
-    for block, (keys, values) in zip(model.h, cache):
-        q, k, v = block.attn.c_attn(block.ln_1(x)).view(3, NH, HS)
-        keys[:, position], values[:, position] = k, v
-        seen = slice(0, position + 1)
-        att = F.scaled_dot_product_attention(q.view(1, NH, 1, HS), keys[None, :, seen], values[None, :, seen])
-        x = x + block.attn.c_proj(att.view(1, NH * HS))
-        x = x + block.mlp(block.ln_2(x))
-    return model.lm_head(model.ln_f(x))[0]
+def layer(block, x, keys, values, position, seen):
+    """One more row x (1,C) through a block; keys and values (NH,N,HS), position (1), seen (1,1,1,N)."""
+    NH, _, HS = keys.shape
+    q, k, v = block.attn.c_attn(block.ln_1(x)).view(3, NH, 1, HS)
+    keys.index_copy_(1, position, k)
+    values.index_copy_(1, position, v)
+    att = F.scaled_dot_product_attention(q[None], keys[None], values[None], attn_mask=seen)  # (1,NH,1,HS)
+    x = x + block.attn.c_proj(att.view(1, NH * HS))
+    return x + block.mlp(block.ln_2(x))
+
+
+@torch.inference_mode()
+def write(model, config, layer, count):
+    """The likeliest next token, count times, behind token 0."""
+    shape = config["NH"], count, config["HS"]
+    cache = [(torch.zeros(shape), torch.zeros(shape)) for _ in range(config["L"])]
+    positions, ids, token = torch.arange(count), [], 0
+    for position in positions.split(1):  # (1)
+        seen = (positions <= position).view(1, 1, 1, count)
+        x = (model.wte.weight[token] + model.wpe.weight[position[0]]).view(1, -1)  # (1,C)
+        for block, (keys, values) in zip(model.h, cache):
+            x = layer(block, x, keys, values, position, seen)
+        token = int(model.lm_head(model.ln_f(x)).argmax())
+        ids.append(token)
+    return ids
 
 
 def hash_of(ids):
@@ -56,25 +69,22 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", choices=CONFIGS)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--compile", action="store_true", help="torch.compile the blocks (needs a C++ compiler)")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     config = CONFIGS[options.config]
     model = GPT(tied=True, activation="gelu", **config)
     for name, parameter in model.named_parameters():
         formula.fill_parameter(name, parameter, WEIGHT_SCALE)
-    shape = config["NH"], config["T"], config["HS"]
-    cache = [(torch.empty(shape), torch.empty(shape)) for _ in range(config["L"])]
+    chosen_layer = torch.compile(layer) if options.compile else layer
 
     for line in sys.stdin:
         words = line.split()
         if len(words) != 2 or words[0] != "run":
             sys.exit(f"error: expected 'run N', got {line.strip()!r}")
-        count, ids = int(words[1]), []
-        begin, token = time.perf_counter(), 0
-        with torch.inference_mode():
-            for position in range(count):
-                token = int(next_logits(model, config, cache, token, position).argmax())
-                ids.append(token)
+        count = int(words[1])
+        begin = time.perf_counter()
+        ids = write(model, config, chosen_layer, count)
         print(json.dumps(dict(seconds=time.perf_counter() - begin, tokens=count, ids=hash_of(ids),
                               peak_rss_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
                               version=f"PyTorch {torch.__version__}")), flush=True)

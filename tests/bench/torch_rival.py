@@ -2,11 +2,11 @@
 """torch_rival.py - the GPT training step as a good PyTorch user writes it: the rival of train_step.cpp. (On a GPU:
 torch_gpu_rival.py, which trains this file's model.)
 
-float32, scaled_dot_product_attention, fused AdamW, optionally torch.compile. Not here: the oracle (golden/twin.py,
-float64, spelt out). Weights and tokens come from golden/formula.py: the losses of both programs can be compared.
+scaled_dot_product_attention, fused AdamW, float32 or autocast to bf16, optionally torch.compile. Not here: the oracle
+(golden/twin.py, float64, spelt out). Weights and tokens come from golden/formula.py: the losses of both programs can be compared.
 It serves one configuration: "run N" on stdin takes N training steps and answers with one line of JSON; the driver
 (compare.py) lets two such programs take turns without paying their start-up. Run:
-    echo run 10 | python3 tests/bench/torch_rival.py a --threads 2 [--compile]
+    echo run 10 | python3 tests/bench/torch_rival.py a --threads 2 [--precision bf16] [--compile]
 """
 import argparse
 import json
@@ -29,6 +29,7 @@ CONFIGS = {
     "c": dict(L=2, NH=4, HS=4, C=768, T=512, B=4, V=50257, tied=True, activation="gelu"),
     "d": dict(L=12, NH=12, HS=64, C=768, T=64, B=4, V=50257, tied=True, activation="gelu"),
     "e": dict(L=4, NH=4, HS=16, C=64, T=32, B=64, V=65, tied=False, activation="relu"),
+    "f": dict(L=12, NH=12, HS=64, C=768, T=1024, B=1, V=50257, tied=True, activation="gelu"),
 }
 LR, WEIGHT_DECAY = 1e-4, 0.01
 WEIGHT_SCALE = 2.0**-5  # uniform of this half-width has a standard deviation of 0.018, close to GPT-2's 0.02
@@ -36,10 +37,10 @@ STREAM_BATCHES = 64  # batches of the token stream, taken in turn
 
 
 class Attention(nn.Module):
-    def __init__(self, C, NH, HS):
+    def __init__(self, C, NH, HS, bias):
         super().__init__()
         self.NH, self.HS = NH, HS
-        self.c_attn, self.c_proj = nn.Linear(C, 3 * NH * HS), nn.Linear(NH * HS, C)
+        self.c_attn, self.c_proj = nn.Linear(C, 3 * NH * HS, bias), nn.Linear(NH * HS, C, bias)
 
     def forward(self, x):
         B, T, _ = x.shape
@@ -49,9 +50,9 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-    def __init__(self, C, activation):
+    def __init__(self, C, activation, bias):
         super().__init__()
-        self.c_fc, self.c_proj = nn.Linear(C, 4 * C), nn.Linear(4 * C, C)
+        self.c_fc, self.c_proj = nn.Linear(C, 4 * C, bias), nn.Linear(4 * C, C, bias)
         self.is_gelu = activation == "gelu"
 
     def forward(self, x):
@@ -60,10 +61,10 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    def __init__(self, C, NH, HS, activation):
+    def __init__(self, C, NH, HS, activation, bias):
         super().__init__()
-        self.ln_1, self.attn = nn.LayerNorm(C), Attention(C, NH, HS)
-        self.ln_2, self.mlp = nn.LayerNorm(C), MLP(C, activation)
+        self.ln_1, self.attn = nn.LayerNorm(C, bias=bias), Attention(C, NH, HS, bias)
+        self.ln_2, self.mlp = nn.LayerNorm(C, bias=bias), MLP(C, activation, bias)
 
     def forward(self, x):
         x = x + self.attn(self.ln_1(x))
@@ -71,11 +72,11 @@ class Block(nn.Module):
 
 
 class GPT(nn.Module):
-    def __init__(self, V, T, L, NH, HS, C, tied, activation, **_):
+    def __init__(self, V, T, L, NH, HS, C, tied, activation, bias=True, **_):
         super().__init__()
         self.wte, self.wpe = nn.Embedding(V, C), nn.Embedding(T, C)
-        self.h = nn.ModuleList(Block(C, NH, HS, activation) for _ in range(L))
-        self.ln_f, self.lm_head = nn.LayerNorm(C), nn.Linear(C, V, bias=False)
+        self.h = nn.ModuleList(Block(C, NH, HS, activation, bias) for _ in range(L))
+        self.ln_f, self.lm_head = nn.LayerNorm(C, bias=bias), nn.Linear(C, V, bias=False)
         if tied:
             self.lm_head.weight = self.wte.weight
 
@@ -94,6 +95,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", choices=CONFIGS)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="bf16: autocast of the forward pass")
     parser.add_argument("--compile", action="store_true", help="torch.compile the model (needs a C++ compiler)")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -111,7 +113,8 @@ def main():
     def step(number):
         offset = (number % STREAM_BATCHES) * B * T
         ids, targets = (tokens[o:o + B * T].view(B, T) for o in (offset, offset + 1))
-        loss = loss_of(ids, targets)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=options.precision == "bf16"):
+            loss = loss_of(ids, targets)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

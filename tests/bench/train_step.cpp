@@ -1,7 +1,7 @@
 // train_step.cpp - our GPT training step, served like tests/bench/torch_rival.py serves PyTorch's: "run N" on
 // stdin takes N steps and answers with one line of JSON, for compare.py to let both take turns.
 // Not here: the comparison and its bars (compare.py); dropout, evaluation, checkpoints, as the rival.
-// Run: echo run 20 | build/cpu/bench/train_step a --threads 2 [--profile]
+// Run: echo run 20 | build/cpu/bench/train_step a --threads 2 [--precision bf16] [--profile]
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -49,6 +49,7 @@ const BenchConfig kConfigs[] = {  // V, T, L, NH, HS, C
     {"c",  4, gpt(50257, 512, 2, 4, 4, 768)},
     {"d",  4, gpt(50257, 64, 12, 12, 64, 768)},
     {"e", 64, untied_relu(gpt(65, 32, 4, 4, 16, 64))},
+    {"f",  1, gpt(50257, 1024, 12, 12, 64, 768)},
 };
 // clang-format on
 constexpr float kLr = 1e-4f, kWeightDecay = 0.01f, kWeightScale = 0x1p-5f;
@@ -71,8 +72,16 @@ double flops_per_step(const BenchConfig& bench) {
 struct Options {
     const BenchConfig* bench = nullptr;
     int threads = 2;
+    std::string precision = "fp32";  // of the inputs of matrix products
     bool profile = false;
 };
+
+// ==== HERE the CPU's products are told what to round their inputs to (bf16: while packing; sums stay float32). ====
+void use_precision(Context& /*ctx*/, const std::string& precision) {
+    if (precision != "fp32")
+        user_error("--precision %s: this build's matrix products take float32 inputs only",
+                   precision.c_str());
+}
 
 Options parse(int argc, char** argv) {
     Options options;
@@ -82,6 +91,10 @@ Options parse(int argc, char** argv) {
             options.profile = true;
         } else if (word == "--threads" && i + 1 < argc) {
             options.threads = std::atoi(argv[++i]);
+        } else if (word == "--precision" && i + 1 < argc) {
+            options.precision = argv[++i];
+            if (options.precision != "fp32" && options.precision != "bf16")
+                usage_error("--precision is fp32 or bf16, not '%s'", argv[i]);
         } else {
             for (const BenchConfig& bench : kConfigs)
                 if (word == bench.name) options.bench = &bench;
@@ -89,7 +102,7 @@ Options parse(int argc, char** argv) {
         }
     }
     if (!options.bench || options.threads < 1)
-        usage_error("usage: train_step a|b|c|d|e [--threads N] [--profile]");
+        usage_error("usage: train_step a|b|c|d|e|f [--threads N] [--precision fp32|bf16] [--profile]");
     return options;
 }
 
@@ -177,6 +190,7 @@ int main(int argc, char** argv) {
     const Options options = parse(argc, argv);
     parallel::set_num_threads(options.threads);
     Trainer trainer(*options.bench);
+    use_precision(trainer.ctx, options.precision);
     Profile profile;
     double profiled_s = 0;
     int64_t profiled_steps = 0;
