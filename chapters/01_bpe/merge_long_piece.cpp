@@ -4,9 +4,9 @@
 // places for each of them, and a bitmap of the lists that are not empty, find the smallest as well.
 #include <algorithm>
 
-#include "core/large_pages.h"
 #include "chapters/01_bpe/merge_piece.h"
 #include "core/check.h"
+#include "core/large_pages.h"
 
 namespace {
 

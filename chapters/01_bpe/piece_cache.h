@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/large_pages.h"
 #include "chapters/01_bpe/piece_key.h"
+#include "core/large_pages.h"
 
 // Id: uint16_t where all ids fit into it, which is room for 8 of them; else uint32_t, and 4.
 template <class Id>

@@ -71,8 +71,11 @@ class Lanes {
             contexts_.push_back(std::make_unique<Context>(Device::kCpu));
             profiles_.push_back(std::make_unique<Profile>());
         }
-        for (size_t t = 0; t < contexts_.size(); t++)
+        for (size_t t = 0; t < contexts_.size(); t++) {
             contexts_[t]->profile = ctx_.profile ? profiles_[t].get() : nullptr;
+            contexts_[t]->next_site = ctx_.next_site;  // also of a thread that will find no lane left
+            contexts_[t]->first_non_finite.clear();
+        }
     }
 
     void begin(Context& ctx, int64_t lane, int64_t first_window) {
@@ -84,7 +87,6 @@ class Lanes {
         ctx.step = ctx_.step;
         ctx.next_site = ctx_.next_site;
         ctx.watch_non_finite = ctx_.watch_non_finite;
-        ctx.first_non_finite.clear();
     }
 
     void finish(int64_t lanes) {

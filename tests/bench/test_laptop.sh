@@ -60,7 +60,7 @@ PYTHON
 printf '#!/bin/sh\n[ "$1" = -c ] && exit 0\nexec "%s" "$@"\n' "$fake/rival" >"$fake/python"
 cp "$fake/rival" "$fake/bench/generate"
 chmod +x "$fake/chapter02" "$fake/rival" "$fake/python" "$fake/bench/generate"
-export CALLS=$fake/calls TORCH_PYTHON=$fake/python CC=false
+export CALLS=$fake/calls TORCH_PYTHON=$fake/python CC=true  # compiles nothing
 
 bench() {  # bench SCRIPT ARGUMENTS: its output and exit status in $output and $status
     output=$(python3 "tests/bench/$1" --build-dir "$fake" --threads 1 "${@:2}" 2>"$fake/err")
@@ -81,7 +81,7 @@ check 'a better twin fails' [ $status = 1 ]
 check 'and is said' says '^(ours is \*\*not\*\* lower|other programs took)'
 
 torch_s=3.5 twin=0 bench generate.py --rounds 1
-if [ "$(grep -c LD_PRELOAD "$fake/err")" = 0 ]; then check 'three times as fast passes' [ $status = 0 ]; fi
+check 'three times as fast passes' [ $status = 0 ]
 check 'and says so' says 'met: 3.50 times the speed of the fastest PyTorch column'
 check 'and how much of the memory it uses' says 'met: reads its weights at 0.80'
 torch_s=2.9 bench generate.py --rounds 1

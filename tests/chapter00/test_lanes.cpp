@@ -108,6 +108,28 @@ TEST_CASE("lanes give the same bytes for any number of threads", "[chapter00][cp
     parallel::set_num_threads(before);
 }
 
+TEST_CASE("a thread that finds no lane left has no say in what dropout draws next", "[chapter00][cpu]") {
+    Gpt gpt(Device::kCpu, small(0.25f));
+    const int before = parallel::num_threads();
+    parallel::set_num_threads(4);
+    Context ctx;
+    Lanes lanes(ctx, gpt.params);
+    const auto draw = [](int sites) {
+        return [sites](Context& lane, int64_t, int64_t, int64_t) {
+            for (int i = 0; i < sites; i++) lane.next_dropout(0.25f, 1);
+        };
+    };
+    for (int step = 0; step < 20; step++) {
+        ctx.next_site = 0;
+        lanes.run(kWindows, draw(5));
+        REQUIRE(ctx.next_site == 5);
+        ctx.next_site = 0;
+        lanes.run(5, draw(1));  // two lanes
+        REQUIRE(ctx.next_site == 1);
+    }
+    parallel::set_num_threads(before);
+}
+
 TEST_CASE("gradients of lanes add to what is there", "[chapter00][cpu]") {
     const GptConfig config = small(0);
     const Batch batch = some_batch(config);
