@@ -2,7 +2,9 @@
 # run.sh - runs test programs one after another, goes on after a failure, and says at the end how many passed.
 #   tests/run.sh BUILD PROGRAM... -- ARGUMENTS      Catch2 programs; ARGUMENTS are theirs
 #   tests/run.sh scripts SCRIPT...                  shell tests: they pass when they exit 0
+# TEST_JOBS=2 runs two of them at a time: for those that use one core, as under sanitizers.
 set -uo pipefail
+TEST_JOBS=${TEST_JOBS:-1}
 kind=$1
 shift
 programs=()
@@ -20,13 +22,14 @@ if [ "$kind" = tsan ]; then
     fi
 fi
 
-failed=()
-for program in "${programs[@]}"; do
+# run_one PROGRAM: its line to stdout, and all that it printed where it failed
+run_one() {
+    local program=$1 start output status ms summary
     start=$(date +%s%N)
     if [ "$kind" = scripts ]; then
         output=$(bash "$program" 2>&1)
     else
-        output=$("${launcher[@]}" "$program" "$@" 2>&1)
+        output=$("${launcher[@]}" "$program" "${arguments[@]}" 2>&1)
     fi
     status=$?
     ms=$((($(date +%s%N) - start) / 1000000))
@@ -35,11 +38,22 @@ for program in "${programs[@]}"; do
         summary=$(tail -1 <<<"$output")
         printf '  pass  %-40s %4d.%d s  %s\n' "$program" $((ms / 1000)) $((ms % 1000 / 100)) "$summary"
         grep '^skipped:' <<<"$output" | sed 's/^/        /'
-    else
-        printf '%s\n' "$output"
-        printf '  FAIL  %-40s exit status %d\n' "$program" $status
-        failed+=("$program")
+        return 0
     fi
+    printf '%s\n' "$output"
+    printf '  FAIL  %-40s exit status %d\n' "$program" $status
+    return 1
+}
+
+arguments=("$@")
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+for i in "${!programs[@]}"; do
+    while [ "$(jobs -rp | wc -l)" -ge "$TEST_JOBS" ]; do wait -n; done
+    { run_one "${programs[i]}" >"$folder/$i.out" || touch "$folder/$i.failed"; cat "$folder/$i.out"; } &
 done
+wait
+failed=()
+for i in "${!programs[@]}"; do [ ! -e "$folder/$i.failed" ] || failed+=("${programs[i]}"); done
 echo "${#programs[@]} programs, ${#failed[@]} failed${failed:+: ${failed[*]}}"
 [ ${#failed[@]} = 0 ]

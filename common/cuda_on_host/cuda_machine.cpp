@@ -216,12 +216,17 @@ void allocate_dynamic_shared(Block& b, size_t bytes) {
 }
 
 #if defined(CUDA_ON_HOST_TSAN)
-// ThreadSanitizer's clocks grow with every thread that ever lived, so a few are used again and again. The
-// price: races between blocks that lie more than these apart may be missed.
+// ThreadSanitizer's clocks grow with every thread that ever lived, and it clears its own memory for each new stack, so a few
+// threads are used again and again, each on its stack. The price: races between blocks that lie more than these apart may be
+// missed. One block runs at a time, and it has no more threads than these.
 constexpr size_t kTsanFibers = 1024;
 
+struct TsanFiber {
+    void* fiber = nullptr;
+    char* stack = nullptr;
+};
 struct TsanFibers {
-    void* pool[kTsanFibers] = {};
+    TsanFiber pool[kTsanFibers];
     std::atomic<size_t> used{0};
 } tsan_fibers;
 
@@ -229,29 +234,29 @@ CUDA_ON_HOST_UNSEEN void make_tsan_threads(Block& b) {
     b.threads[kOsThread].tsan_fiber = __tsan_get_current_fiber();
     for (unsigned rank = 0; rank < b.size; rank++) {
         Thread& t = b.threads[rank];
-        void*& fiber = tsan_fibers.pool[tsan_fibers.used++ % kTsanFibers];
-        if (!fiber) fiber = __tsan_create_fiber(0);
-        t.tsan_fiber = fiber;
+        TsanFiber& again = tsan_fibers.pool[tsan_fibers.used++ % kTsanFibers];
+        if (!again.fiber) again.fiber = __tsan_create_fiber(0);
         // subtle: made here and not where a thread begins, as ThreadSanitizer takes mmap for a write by its caller.
-        t.stack = make_stack();
-        CHECK(t.stack, "[cuda_on_host] no memory for the stacks of %u CUDA threads", b.size);
+        if (!again.stack) again.stack = make_stack();
+        CHECK(again.stack, "[cuda_on_host] no memory for the stacks of %u CUDA threads", b.size);
+        t.tsan_fiber = again.fiber;
+        t.stack = again.stack;
         t.stack_bytes = kStackBytes;
         const uint3 index = index_of(rank);
         const std::string name = format("block (%u,%u,%u) thread (%u,%u,%u)", blockIdx.x, blockIdx.y,
                                         blockIdx.z, index.x, index.y, index.z);
-        __tsan_set_fiber_name(fiber, name.c_str());
+        __tsan_set_fiber_name(again.fiber, name.c_str());
     }
 }
 
-CUDA_ON_HOST_UNSEEN void end_tsan_threads(Block& b, bool is_given_up) {
-    for (unsigned rank = 0; rank < b.size; rank++) free_stack(b.threads[rank].stack);
-    if (!is_given_up) return;
-    // They were left in the middle of a kernel and would carry its call stack into the next one.
+// Threads that were left in the middle of a kernel would carry its call stack into the next one.
+CUDA_ON_HOST_UNSEEN void end_given_up_tsan_threads(Block& b) {
     for (unsigned rank = 0; rank < b.size; rank++)
-        for (void*& fiber : tsan_fibers.pool)
-            if (fiber && fiber == b.threads[rank].tsan_fiber) {
-                __tsan_destroy_fiber(fiber);
-                fiber = nullptr;
+        for (TsanFiber& again : tsan_fibers.pool)
+            if (again.fiber && again.fiber == b.threads[rank].tsan_fiber) {
+                __tsan_destroy_fiber(again.fiber);
+                free_stack(again.stack);
+                again = {};
             }
 }
 #endif
@@ -293,7 +298,7 @@ CUDA_ON_HOST_UNSEEN void run_block(Block& b, const Grid& grid, uint3 index) {
     const bool is_given_up = b.returned < b.size;
     if (is_given_up) see_given_up_threads(b);
 #if defined(CUDA_ON_HOST_TSAN)
-    end_tsan_threads(b, is_given_up);
+    if (is_given_up) end_given_up_tsan_threads(b);
 #else
     for (unsigned rank = 0; rank < b.size && is_given_up; rank++) {
         const State state = b.threads[rank].state;
