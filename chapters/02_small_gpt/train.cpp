@@ -134,7 +134,7 @@ std::string resume_command(const Config& config, const std::string& folder) {
     return "chapter02 --resume '" + utf8::printable(folder) + "'" + data;
 }
 
-// Weights alone, for the best step: it is used, not gone on with.
+// Weights alone, of the best step and of kept states: they are used, not gone on with.
 void save_weights(const std::string& path, Parameters& params, const Metadata& metadata) {
     const OnHost values(params.device(), params.values(), params.count());
     write_safetensors(path, tensors_of(params, "", values.get()), metadata);
@@ -214,12 +214,18 @@ int run_train(Config config, const std::vector<std::string>& given_flags, const 
         save_checkpoint(join_path(folder, kCheckpointName), gpt.params, optimizer,
                         run_metadata(config, data, at));
     };
+    const auto keep_state = [&] {
+        Metadata metadata = weights_metadata(config, data.vocabulary_hash, at.step);
+        metadata.emplace_back("data.hash", data.hash);
+        save_weights(join_path(folder, state_name(at.step)), gpt.params, metadata);
+    };
     write_config_json(folder, config, data, gpt.params.numel(), command);
     const std::string log_path = join_path(folder, kLogName);
     RunLog log = is_resuming ? RunLog::resume(log_path, at.step) : RunLog::create(log_path);
     if (!is_resuming) {
         // The vocabulary first: a folder with a checkpoint is complete.
         save_vocabulary(data.vocabulary, join_path(folder, kVocabFolder));
+        if (is_kept(0, planned, config.keep_states)) keep_state();
         save();  // a run that is killed in its first seconds can be resumed, too
     }
 
@@ -303,6 +309,7 @@ int run_train(Config config, const std::vector<std::string>& given_flags, const 
             if (at.best_step() == step)
                 save_weights(join_path(folder, kBestName), gpt.params, run_metadata(config, data, at));
         }
+        if (is_kept(step, planned, config.keep_states)) keep_state();
         if (is_last || step % config.checkpoint_every == 0) {
             progress.clear();  // a full disk is reported on a line of its own
             log.flush();
