@@ -26,6 +26,10 @@ struct AttentionReport {
     std::vector<AttentionState> states;  // in the order of training
 };
 
+// What the model in `checkpoint` and its earlier states in `paths` do with a text; no paths: the states that the run kept.
+AttentionReport attention_report(const std::string& checkpoint, std::vector<std::string> paths,
+                                 const std::string& prompt);
+
 // A map's lower triangle as 16-bit numbers, probability * 65535 rounded, little-endian, in base64.
 std::string encode_map(const std::vector<float>& rows);
 

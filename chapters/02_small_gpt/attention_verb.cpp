@@ -28,14 +28,8 @@ std::vector<std::string> texts_of(const Bpe& bpe) {
 
 }  // namespace
 
-void run_attention(const Config& config) {
-    const TextOptions& options = config.text;
-    if (options.out.empty()) usage_error("attention wants --out FILE.html, the page to write");
-    if (!options.has_prompt || options.prompt.empty())
-        usage_error("attention wants --prompt, the text to look at");
-    const std::string checkpoint = find_model(options.checkpoint);
-    std::vector<std::string> paths = options.states;
-    for (std::string& path : paths) path = find_model(path);
+AttentionReport attention_report(const std::string& checkpoint, std::vector<std::string> paths,
+                                 const std::string& prompt) {
     if (paths.empty()) {
         size_t foreign = 0;
         paths = earlier_states(load_model(checkpoint, Device::kCpu), &foreign);
@@ -51,8 +45,9 @@ void run_attention(const Config& config) {
         const LoadedModel model = load_model(paths[s], Device::kCpu);
         const GptConfig& shape = model.gpt->config;
         const std::vector<int> ids = [&] {
-            std::vector<int> all = model.bpe->encode(options.prompt);
+            std::vector<int> all = model.bpe->encode(prompt);
             if (all.size() < 2) user_error("the prompt is a single token; attention wants two to look at");
+            if (shape.T < 2) user_error("the model sees a single token; attention wants two to look at");
             const size_t most = std::min(kMostTokens, size_t(shape.T));
             if (all.size() > most) {
                 if (s == 0)
@@ -81,6 +76,17 @@ void run_attention(const Config& config) {
     }
     report.title = "Where the heads look";
     report.model = checkpoint;
+    return report;
+}
+
+void run_attention(const Config& config) {
+    const TextOptions& options = config.text;
+    if (options.out.empty()) usage_error("attention wants --out FILE.html, the page to write");
+    if (!options.has_prompt || options.prompt.empty())
+        usage_error("attention wants --prompt, the text to look at");
+    std::vector<std::string> states = options.states;
+    for (std::string& path : states) path = find_model(path);
+    const AttentionReport report = attention_report(find_model(options.checkpoint), states, options.prompt);
     PageSelection selection;
     const std::string page = fitting_attention_page(report, &selection);
     if (!selection.left_out.empty()) std::fprintf(stderr, "note: %s\n", selection.left_out.c_str());

@@ -12,6 +12,7 @@
 #include "chapters/00_char_gpt/cost.h"
 #include "chapters/00_char_gpt/model.h"
 #include "chapters/00_char_gpt/training_step.h"
+#include "chapters/02_small_gpt/attention_page.h"
 #include "chapters/02_small_gpt/findings.h"
 #include "chapters/02_small_gpt/generate.h"
 #include "chapters/02_small_gpt/model_file.h"
@@ -39,6 +40,8 @@ constexpr int kFinalSamples = 3;
 // An evaluation on the way looks at no more than these, spread evenly over the split: laptop's all, and of a corpus of
 // gigabytes enough for the third digit. What is reported at the end is over all windows of the test split.
 constexpr int64_t kValidationWindows = 1024;
+constexpr const char* kAttentionName = "attention.html";
+constexpr int64_t kAttentionTokens = 64;  // of held-out text: a few lines
 
 bool has_window(const TokenShards& split, int64_t T) {
     return std::any_of(split.shards.begin(), split.shards.end(),
@@ -127,6 +130,17 @@ void print_cost(const Config& config, const GptConfig& model, const ShuffledWind
     std::fprintf(stderr, "measured: %.4g ms a micro-batch, %.4g tokens/s, %.3g GFLOP/s; expected: %s\n\n",
                  micro_batch_s * 1e3, tokens_per_step / step_s, flop * tokens_per_step / step_s / 1e9,
                  format_duration(double(steps_left) * step_s + evaluations * evaluation_s).c_str());
+}
+
+// Where the heads look in the first tokens of the validation split, now and in the states that the run kept.
+void write_attention_page(const std::string& folder, const TokenShards& split, const Bpe& bpe,
+                          int64_t context) {
+    const Shard& shard = split.shards.front();
+    std::vector<int> ids(size_t(std::min({kAttentionTokens, context, shard.size()})));
+    shard.copy(0, int64_t(ids.size()), ids.data());
+    PageSelection selection;
+    const AttentionReport report = attention_report(join_path(folder, kCheckpointName), {}, bpe.decode(ids));
+    write_file_atomically(join_path(folder, kAttentionName), fitting_attention_page(report, &selection));
 }
 
 std::string resume_command(const Config& config, const std::string& folder) {
@@ -338,6 +352,8 @@ int run_train(Config config, const std::vector<std::string>& given_flags, const 
                 " tokens, %" PRId64 " bytes)\n",
                 at.step, numbers.test.loss(), numbers.test.perplexity(), numbers.test.bits_per_byte(),
                 numbers.test.tokens, numbers.test.bytes);
+    const bool has_page = config.keep_states > 0 && config.context >= 8;  // fewer tokens show nothing
+    if (has_page) write_attention_page(folder, data.validation, bpe, config.context);
     write_run_report(folder, config, data, gpt.params.numel(), at, numbers, found, samples, command);
     if (config.json)
         std::printf("{\"step\": %" PRId64
@@ -350,8 +366,9 @@ int run_train(Config config, const std::vector<std::string>& given_flags, const 
     if (!config.quiet)
         std::fprintf(
             stderr,
-            "checkpoint, log and report are in %s; sample more with: chapter02 sample --checkpoint '%s'\n",
-            utf8::printable(folder).c_str(), utf8::printable(folder).c_str());
+            "checkpoint, log and report%s are in %s; sample more with: chapter02 sample --checkpoint '%s'\n",
+            has_page ? ", and attention.html," : "", utf8::printable(folder).c_str(),
+            utf8::printable(folder).c_str());
     return 0;
 }
 

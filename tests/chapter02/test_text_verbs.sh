@@ -106,6 +106,7 @@ run attention "${model[@]}" --prompt "$hostile" --out page.html
 check 'attention: a page' eval '[ "$status" = 0 ] && grep -q "Where the heads look" page.html && ! grep -q "<img" page.html && iconv -f UTF-8 -t UTF-8 page.html >/dev/null'
 check 'attention: finds the states that the run kept' [ "$(grep -o '"name":"step [0-9]*"' page.html | tr -dc '0-9\n' | tr '\n' ' ')" = '0 25 50 60 ' ]
 run attention "${model[@]}" --earlier model/state-000025.safetensors --prompt "$hostile" --out few.html
+check 'attention: training ends with a page' [ "$(grep -o '"name":"step [0-9]*"' model/attention.html | tr -dc '0-9\n' | tr '\n' ' ')" = '0 25 50 60 ' ]
 check 'attention: --earlier names others' [ "$(grep -o '"name":"step [0-9]*"' few.html | tr -dc '0-9\n' | tr '\n' ' ')" = '25 60 ' ]
 odd='"><img onerror=alert(1)>'
 cp -r model "$odd"
