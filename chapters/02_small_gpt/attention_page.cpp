@@ -34,7 +34,7 @@ canvas { image-rendering: pixelated; width: 100%; height: auto; display: block; 
 #grid button { padding: 0; border: 2px solid transparent; background: none; border-radius: 4px; min-width: 3rem; }
 #grid button[aria-pressed=true] { border-color: var(--c1); }
 .scroll { overflow-x: auto; }
-.bars { columns: 23rem; overflow-x: auto; }
+.bars { columns: 30rem; overflow-x: auto; }
 .bars tr { break-inside: avoid; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
 th, td { padding: .2rem .5rem; border-bottom: 1px solid var(--line); text-align: left; white-space: pre; }
