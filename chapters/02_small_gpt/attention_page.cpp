@@ -12,8 +12,6 @@ namespace small_gpt {
 
 namespace {
 
-constexpr int64_t kMapBytes = 9'000'000;  // of a page's 10 MB
-
 const char* page_style() {
     return R"css(
 main { max-width: 76rem; }
@@ -36,6 +34,8 @@ canvas { image-rendering: pixelated; width: 100%; height: auto; display: block; 
 #grid button { padding: 0; border: 2px solid transparent; background: none; border-radius: 4px; min-width: 3rem; }
 #grid button[aria-pressed=true] { border-color: var(--c1); }
 .scroll { overflow-x: auto; }
+.bars { columns: 30rem; overflow-x: auto; }
+.bars tr { break-inside: avoid; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
 th, td { padding: .2rem .5rem; border-bottom: 1px solid var(--line); text-align: left; white-space: pre; }
 .bar { display: inline-block; height: .75rem; vertical-align: middle; min-width: 1px; }
@@ -52,23 +52,27 @@ const char* page_script() {
 const D = JSON.parse(document.getElementById("data").textContent);
 const n = D.tokens.length, $ = id => document.getElementById(id);
 const viridis = [[68,1,84],[59,82,139],[33,145,140],[94,201,98],[253,231,37]];
-const colours = Array.from({length: 256}, (_, i) => {
-  const x = i / 255 * 4, k = Math.min(3, Math.floor(x)), f = x - k;
-  return [0, 1, 2].map(c => Math.round(viridis[k][c] * (1 - f) + viridis[k + 1][c] * f));
+// A pixel for each of the 65536 weights: its four bytes as one number.
+const pixels = Uint32Array.from({length: 65536}, (_, i) => {
+  const x = Math.sqrt(i / 65535) * 4, k = Math.min(3, Math.floor(x)), f = x - k;
+  return [0, 1, 2].reduce((sum, c) => sum + (Math.round(viridis[k][c] * (1 - f) + viridis[k + 1][c] * f) << 8 * c), 0) + 0xff000000;
 });
-const visible = text => text.replace(/\n/g, "\u21b5").replace(/\t/g, "\u21e5");
+// Line ends and tabs as signs; what is invisible, or turns the direction of text, as a box.
+const visible = text => text.replace(/\n/g, "\u21b5").replace(/\t/g, "\u21e5")
+  .replace(/[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g, "\u25a1");
 const percent = p => (100 * p).toFixed(1) + " %";
 const now = {state: D.states.length - 1, layer: 0, head: 0, token: n - 1};
 const cache = new Map();
 
-// The lower triangle of a map: row i is at i (i + 1) / 2. layer and head count what the page holds; -1 is a mean.
+// The lower triangle of a map, weights times 65535: row i is at i (i + 1) / 2. layer and head count what the page holds; -1 is
+// a mean.
 function triangle(state, layer, head) {
   const key = state + " " + layer + " " + head;
   if (cache.has(key)) return cache.get(key);
-  const size = n * (n + 1) / 2, map = new Float32Array(size);
-  if (layer >= 0 && head >= 0) {
+  const size = n * (n + 1) / 2, is_one = layer >= 0 && head >= 0, map = is_one ? new Uint16Array(size) : new Float32Array(size);
+  if (is_one) {
     const bytes = atob(D.states[state].maps[layer * D.heads.length + head]);
-    for (let i = 0; i < size; i++) map[i] = (bytes.charCodeAt(2 * i) | bytes.charCodeAt(2 * i + 1) << 8) / 65535;
+    for (let i = 0; i < size; i++) map[i] = bytes.charCodeAt(2 * i) | bytes.charCodeAt(2 * i + 1) << 8;
   } else {
     const of = [];
     for (let l = 0; l < D.layers.length; l++) for (let h = 0; h < D.heads.length; h++)
@@ -80,11 +84,8 @@ function triangle(state, layer, head) {
 }
 function paint(canvas, map) {
   canvas.width = canvas.height = n;
-  const context = canvas.getContext("2d"), image = context.createImageData(n, n);
-  for (let i = 0, at = 0; i < n; i++) for (let j = 0; j <= i; j++, at++) {
-    const colour = colours[Math.min(255, Math.round(255 * Math.sqrt(map[at])))], p = 4 * (i * n + j);
-    image.data[p] = colour[0]; image.data[p + 1] = colour[1]; image.data[p + 2] = colour[2]; image.data[p + 3] = 255;
-  }
+  const context = canvas.getContext("2d"), image = context.createImageData(n, n), all = new Uint32Array(image.data.buffer);
+  for (let i = 0, at = 0; i < n; i++) for (let j = 0; j <= i; j++) all[i * n + j] = pixels[map[at++] | 0];
   context.putImageData(image, 0, 0);
 }
 const layerName = l => l < 0 ? "all layers" : "layer " + D.layers[l];
@@ -94,7 +95,7 @@ function showTokens() {
   const map = triangle(now.state, now.layer, now.head), row = now.token * (now.token + 1) / 2, looked = [];
   const tokens = $("tokens").children;
   for (let j = 0; j < n; j++) {
-    const p = j <= now.token ? map[row + j] : 0;
+    const p = j <= now.token ? map[row + j] / 65535 : 0;
     tokens[j].style.background = p ? "color-mix(in srgb, var(--c0) " + (100 * Math.sqrt(p)).toFixed(0) + "%, transparent)" : "";
     tokens[j].className = "token" + (j === now.token ? " now" : j > now.token ? " later" : "");
     tokens[j].tabIndex = j === now.token ? 0 : -1;
@@ -118,15 +119,17 @@ function showGrid() {
     paint(button.firstChild, triangle(now.state, +button.dataset.layer, +button.dataset.head));
   const state = D.states[now.state];
   $("state-name").textContent = state.name + ", loss " + state.loss.toFixed(3) + " nats per token of this text";
-  showAblation();
+  $("state").setAttribute("aria-valuetext", state.name);
+  showBars($("ablation"), state.ablation, i => "layer " + Math.floor(i / D.all_heads) + ", head " + i % D.all_heads);
+  showBars($("layers"), [...state.layers, state.all], i => i < D.all_layers ? "layer " + i : "all layers");
   showMap();
 }
-function showAblation() {
-  const changes = D.states[now.state].ablation, most = Math.max(1e-9, ...changes.map(Math.abs)), body = $("ablation");
+function showBars(body, changes, name) {
+  const most = Math.max(1e-9, ...changes.map(Math.abs));
   body.textContent = "";
   changes.forEach((change, i) => {
     const row = body.insertRow();
-    row.insertCell().textContent = "layer " + Math.floor(i / D.all_heads) + ", head " + i % D.all_heads;
+    row.insertCell().textContent = name(i);
     row.insertCell().textContent = (change >= 0 ? "+" : "\u2212") + Math.abs(change).toFixed(4);
     const bar = document.createElement("span");
     bar.className = "bar " + (change >= 0 ? "up" : "down");
@@ -170,7 +173,7 @@ $("layer").addEventListener("change", () => { now.layer = +$("layer").value; sho
 $("head").addEventListener("change", () => { now.head = +$("head").value; showMap(); });
 $("state").max = D.states.length - 1;
 $("state").value = now.state;
-$("state").addEventListener("input", () => { now.state = +$("state").value; cache.clear(); showGrid(); });
+$("state").addEventListener("input", () => { now.state = +$("state").value; showGrid(); });
 $("state").parentElement.hidden = D.states.length < 2;
 $("grid").style.gridTemplateColumns = "repeat(" + D.heads.length + ", minmax(3rem, 9rem))";
 D.layers.forEach((_, l) => D.heads.forEach((_, h) => {
@@ -182,6 +185,14 @@ D.layers.forEach((_, l) => D.heads.forEach((_, h) => {
   button.addEventListener("click", () => { now.layer = l; now.head = h; showMap(); });
   $("grid").append(button);
 }));
+$("grid").addEventListener("keydown", event => {
+  const step = {ArrowRight: 1, ArrowLeft: -1, ArrowDown: D.heads.length, ArrowUp: -D.heads.length}[event.key];
+  const buttons = [...$("grid").children], to = buttons[buttons.indexOf(document.activeElement) + step];
+  if (!to) return;
+  event.preventDefault();
+  to.focus();
+  to.click();
+});
 $("map").addEventListener("pointermove", event => {
   const box = $("map").getBoundingClientRect(), i = Math.floor((event.clientY - box.top) / box.height * n);
   if (i >= 0 && i < n && i !== now.token) { now.token = i; showTokens(); }
@@ -204,15 +215,22 @@ const char* page_body() {
 <div class="two"><div><div id="tokens" role="group" aria-label="the prompt's tokens"></div>
 <p id="looks" aria-live="polite"></p></div><canvas id="map" role="img"></canvas></div>
 <h2>All heads</h2>
-<p class="muted">A row for each layer, a column for each head. Choose one to see it above.</p>
+<p class="muted">A row for each layer, a column for each head. Choose one to see it above; arrow keys go to the neighbours.</p>
 <div id="grid" role="group" aria-label="all heads"></div>
 <h2>What it would say after each block</h2>
 <p id="lens-of"></p>
 <div class="scroll"><table><tbody id="lens"></tbody></table></div>
 <h2>What each head is worth</h2>
-<p class="muted">How much the loss of this text changes, nats per token, when the head's output is zero. One text says little: a head that is worth nothing here may be needed elsewhere.</p>
-<div class="scroll"><table><tbody id="ablation"></tbody></table></div>
+<p class="muted">How much the loss of this text changes, nats per token, when the head's output is zero: blue where it is needed, orange where this text is likelier without it. One text says little: a head that is worth nothing here may be needed elsewhere.</p>
+<div class="bars"><table><tbody id="ablation"></tbody></table></div>
+<p class="muted">The same without all heads of a layer, and without any: then no token knows of another. Bars have their own scale.</p>
+<div class="scroll"><table><tbody id="layers"></tbody></table></div>
 )html";
+}
+
+// Of one map of n tokens on the page: 16-bit numbers in base64.
+int64_t map_bytes(int64_t n) {
+    return (n * (n + 1) + 2) / 3 * 4;
 }
 
 // At most `count` of 0 ... n-1, the first and the last among them.
@@ -249,15 +267,15 @@ std::string encode_map(const std::vector<float>& rows) {
     return text;
 }
 
-PageSelection select_maps(int64_t tokens, int64_t states, int64_t layers, int64_t heads) {
-    const int64_t map = (tokens * (tokens + 1) + 2) / 3 * 4;  // bytes in base64
-    const int64_t most = std::max<int64_t>(1, kMapBytes / map);
+PageSelection select_maps(int64_t tokens, int64_t states, int64_t layers, int64_t heads, int64_t bytes) {
+    const int64_t most = std::max<int64_t>(1, bytes / map_bytes(tokens));
+    // Three states tell a beginning, a middle and an end; more only when all layers and heads are there.
+    const int64_t most_of_state = std::max<int64_t>(1, most / std::min<int64_t>(states, 3));
     PageSelection selection;
-    selection.heads = spread(heads, most);
-    const int64_t most_layers = std::max<int64_t>(1, most / int64_t(selection.heads.size()));
-    selection.layers = spread(layers, most_layers);
+    selection.heads = spread(heads, most_of_state);
+    selection.layers = spread(layers, most_of_state / int64_t(selection.heads.size()));
     const int64_t of_state = int64_t(selection.heads.size() * selection.layers.size());
-    selection.states = spread(states, std::max<int64_t>(1, most / of_state));
+    selection.states = spread(states, most / of_state);
     const auto missing = [&](const char* what, int64_t all, const std::vector<int64_t>& kept) {
         if (int64_t(kept.size()) == all) return;
         selection.left_out += format("%s%zu of %lld %s", selection.left_out.empty() ? "" : ", ", kept.size(),
@@ -266,10 +284,27 @@ PageSelection select_maps(int64_t tokens, int64_t states, int64_t layers, int64_
     missing("states", states, selection.states);
     missing("layers", layers, selection.layers);
     missing("heads", heads, selection.heads);
-    if (!selection.left_out.empty())
-        selection.left_out =
-            "The page holds " + selection.left_out + ": all maps would make it larger than 10 MB.";
+    if (selection.left_out.empty()) return selection;
+    selection.left_out =
+        "The page holds the maps of " + selection.left_out + ": all would make it larger than 10 MB.";
+    int64_t all_fit = tokens;
+    while (all_fit > 1 && map_bytes(all_fit) * states * layers * heads > bytes) all_fit--;
+    if (all_fit > 1) selection.left_out += format(" Of %lld tokens it would hold all.", (long long)all_fit);
     return selection;
+}
+
+std::string fitting_attention_page(const AttentionReport& report, PageSelection* selection) {
+    // Guesses and their texts take what they take; the maps get what is left.
+    for (int64_t bytes = kPageBytes * 9 / 10; bytes > 0;) {
+        *selection = select_maps(int64_t(report.tokens.size()), int64_t(report.states.size()), report.layers,
+                                 report.heads, bytes);
+        std::string page = attention_page(report, *selection);
+        const int64_t too_many = int64_t(page.size()) - kPageBytes;
+        if (too_many <= 0) return page;
+        const size_t maps = selection->states.size() * selection->layers.size() * selection->heads.size();
+        bytes = int64_t(maps) * map_bytes(int64_t(report.tokens.size())) - too_many;
+    }
+    user_error("the page would be larger than 10 MB without any map; a shorter --prompt makes it smaller");
 }
 
 std::string attention_page(const AttentionReport& report, const PageSelection& selection) {
@@ -285,9 +320,12 @@ std::string attention_page(const AttentionReport& report, const PageSelection& s
         const AttentionState& state = report.states[size_t(s)];
         states += (states.empty() ? "" : ",\n") + std::string("{\"name\":") + html::json_string(state.name) +
                   format(",\"loss\":%.6g,\"ablation\":[", state.inside.loss());
-        for (size_t i = 0; i < state.ablation.size(); i++)
-            states += format("%s%.5g", i ? "," : "", state.ablation[i]);
-        states += "],\"lens\":[";
+        for (size_t i = 0; i < state.ablation.heads.size(); i++)
+            states += format("%s%.5g", i ? "," : "", state.ablation.heads[i]);
+        states += "],\"layers\":[";
+        for (size_t i = 0; i < state.ablation.layers.size(); i++)
+            states += format("%s%.5g", i ? "," : "", state.ablation.layers[i]);
+        states += format("],\"all\":%.5g,\"lens\":[", state.ablation.all);
         bool is_first = true;
         for (const auto& block : state.inside.lens)
             for (const auto& guesses : block)
@@ -314,9 +352,10 @@ std::string attention_page(const AttentionReport& report, const PageSelection& s
     page.style = page_style();
     page.has_script = true;
     page.body =
-        "<h1>" + html::escape(report.title) + "</h1>\n<p class=\"muted\">" +
-        format("%zu tokens, %lld layers of %lld heads. Computed by the model's own weights; shown as it is.",
-               report.tokens.size(), (long long)report.layers, (long long)report.heads) +
+        "<h1>" + html::escape(report.title) + "</h1>\n<p class=\"muted\">" + html::escape(report.model) +
+        format(
+            ": %zu tokens, %lld layers of %lld heads. Computed by the model's own weights; shown as it is.",
+            report.tokens.size(), (long long)report.layers, (long long)report.heads) +
         "</p>\n";
     if (!selection.left_out.empty()) page.body += "<p>" + html::escape(selection.left_out) + "</p>\n";
     page.body += "<noscript><p>This page draws with JavaScript, which is switched off here.</p></noscript>\n";

@@ -14,31 +14,40 @@ namespace {
 
 constexpr size_t kMostTokens = 256;  // a page of more is no pleasure
 
-// A token as text: bytes that are no whole character become U+FFFD when the page is written.
+// A token as text; one that holds a part of a character is shown by its bytes: \xe2.
 std::vector<std::string> texts_of(const Bpe& bpe) {
     std::vector<std::string> texts;
-    for (int id = 0; id < bpe.vocabulary().size(); id++) texts.emplace_back(bpe.bytes_of(id));
+    for (int id = 0; id < bpe.vocabulary().size(); id++) {
+        const std::string bytes(bpe.bytes_of(id));
+        bool is_whole = true;
+        for (size_t at = 0; at < bytes.size();) is_whole &= utf8::decode_next(bytes, &at) != utf8::kInvalid;
+        texts.push_back(is_whole ? bytes : utf8::printable(bytes));
+    }
     return texts;
 }
 
 }  // namespace
 
-void run_attention(const Config& config) {
-    const TextOptions& options = config.text;
-    if (options.out.empty()) usage_error("attention wants --out FILE.html, the page to write");
-    if (!options.has_prompt || options.prompt.empty())
-        usage_error("attention wants --prompt, the text to look at");
-    std::vector<std::string> paths = options.states;
-    paths.push_back(options.checkpoint);
+AttentionReport attention_report(const std::string& checkpoint, std::vector<std::string> paths,
+                                 const std::string& prompt) {
+    if (paths.empty()) {
+        size_t foreign = 0;
+        paths = earlier_states(load_model(checkpoint, Device::kCpu), &foreign);
+        if (foreign > 0)
+            std::fprintf(stderr, "note: left out, for they are of another run: %zu states beside %s\n",
+                         foreign, utf8::printable(checkpoint).c_str());
+    }
+    paths.push_back(checkpoint);
     AttentionReport report;
     std::string prompt_hash;
     Context ctx(Device::kCpu);
     for (size_t s = 0; s < paths.size(); s++) {
-        const LoadedModel model = load_model(find_model(paths[s]), Device::kCpu);
+        const LoadedModel model = load_model(paths[s], Device::kCpu);
         const GptConfig& shape = model.gpt->config;
         const std::vector<int> ids = [&] {
-            std::vector<int> all = model.bpe->encode(options.prompt);
+            std::vector<int> all = model.bpe->encode(prompt);
             if (all.size() < 2) user_error("the prompt is a single token; attention wants two to look at");
+            if (shape.T < 2) user_error("the model sees a single token; attention wants two to look at");
             const size_t most = std::min(kMostTokens, size_t(shape.T));
             if (all.size() > most) {
                 if (s == 0)
@@ -66,10 +75,21 @@ void run_attention(const Config& config) {
         report.states.push_back(std::move(state));
     }
     report.title = "Where the heads look";
-    const PageSelection selection = select_maps(int64_t(report.tokens.size()), int64_t(report.states.size()),
-                                                report.layers, report.heads);
+    report.model = checkpoint;
+    return report;
+}
+
+void run_attention(const Config& config) {
+    const TextOptions& options = config.text;
+    if (options.out.empty()) usage_error("attention wants --out FILE.html, the page to write");
+    if (!options.has_prompt || options.prompt.empty())
+        usage_error("attention wants --prompt, the text to look at");
+    std::vector<std::string> states = options.states;
+    for (std::string& path : states) path = find_model(path);
+    const AttentionReport report = attention_report(find_model(options.checkpoint), states, options.prompt);
+    PageSelection selection;
+    const std::string page = fitting_attention_page(report, &selection);
     if (!selection.left_out.empty()) std::fprintf(stderr, "note: %s\n", selection.left_out.c_str());
-    const std::string page = attention_page(report, selection);
     write_file_atomically(options.out, page);
     if (config.json)
         std::printf("{\"page\": %s, \"bytes\": %zu, \"tokens\": %zu, \"loss\": %.9g}\n",

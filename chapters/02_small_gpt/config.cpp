@@ -37,7 +37,7 @@ void apply_preset(Config* c) {
         c->lr = 2e-3f, c->min_lr = 1e-4f, c->warmup = 100;
         c->weight_decay = 0.1f, c->beta2 = 0.99f, c->clip = 1;
         c->vocab = "bpe:4096";
-        c->eval_every = 250;
+        c->eval_every = 250, c->keep_states = 6;
     } else {  // tiny: seconds even in a debug build or under a sanitizer
         c->layers = 2, c->heads = 2, c->channels = 32, c->context = 32;
         c->batch = 4, c->stride = 1, c->decay_steps = 100;
@@ -98,6 +98,9 @@ void add_train_flags(const Cli& cli, CliVerb& verb, Config* c) {
     verb.count("--eval-every", &c->eval_every, 1, kMany,
                "steps between validation losses; default: at the end");
     verb.count("--checkpoint-every", &c->checkpoint_every, 1, kMany, "steps between checkpoints");
+    verb.count(
+        "--keep-states", &c->keep_states, 0, 40,
+        "earlier weights to keep for the verb attention: of step 0, of half of the steps, a quarter ...");
     verb.count("--sample-tokens", &c->sample_tokens, 1, 1 << 16, "length of the samples on the way");
     add_common_flags(verb, c);
     verb.note(
@@ -197,6 +200,7 @@ void restore_options(Config* config, const std::map<std::string, std::string>& m
     restorer.run_option("max-steps", &config->max_steps, fresh.max_steps);
     restorer.run_option("eval-every", &config->eval_every, fresh.eval_every);
     restorer.run_option("sample-tokens", &config->sample_tokens, fresh.sample_tokens);
+    restorer.run_option("keep-states", &config->keep_states, fresh.keep_states);
     restorer.run_option("checkpoint-every", &config->checkpoint_every, fresh.checkpoint_every);
 
     restorer.in_range("layers", config->layers, 1000);
@@ -210,6 +214,7 @@ void restore_options(Config* config, const std::map<std::string, std::string>& m
     restorer.in_range("epochs", config->epochs, kMany);
     restorer.in_range("max-steps", std::max<int64_t>(config->max_steps, 1), kMany);    // 0: all of the decay
     restorer.in_range("eval-every", std::max<int64_t>(config->eval_every, 1), kMany);  // 0: at the end only
+    restorer.in_range("keep-states", std::max<int64_t>(config->keep_states, 1), 40);   // 0: none
     restorer.in_range("checkpoint-every", config->checkpoint_every, kMany);
     restorer.in_range("sample-tokens", config->sample_tokens, 1 << 16);
     if (!(config->dropout < 1))

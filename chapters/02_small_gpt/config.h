@@ -52,6 +52,7 @@ struct Config {
     int64_t max_steps = 0;   // stop here, counted from the start of training; 0: at the end of the decay
     int64_t eval_every = 0;  // steps; 0: at the end only
     int64_t checkpoint_every = 500;
+    int64_t keep_states = 0;  // earlier weights that stay in the folder (run_files.h); 0: none
     int64_t sample_tokens = 120;
     bool quiet = false;
     bool json = false;

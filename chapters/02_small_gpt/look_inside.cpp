@@ -9,14 +9,17 @@ namespace small_gpt {
 
 namespace {
 
-// Gpt::forward, block by block, with a look at what passes by. at_attention(layer, qkv, att) may change att, the heads'
-// output (1,n,NH*HS); at_stream(block, x) sees the residual stream before the first block and behind each.
+Tensor embed(Context& ctx, const Gpt& gpt, const std::vector<int>& ids) {
+    return embedding(ctx, ctx.ids(ids.data(), {1, int64_t(ids.size())}), gpt.wte, gpt.wpe);  // (1,n,C)
+}
+
+// Gpt::forward from block `first` on, with a look at what passes by. at_attention(layer, qkv, att) may change att, the
+// heads' output (1,n,NH*HS); at_stream(block, x) sees the residual stream x (1,n,C) before `first` and behind each block.
 template <class AtAttention, class AtStream>
-Tensor forward(Context& ctx, const Gpt& gpt, const std::vector<int>& ids, AtAttention at_attention,
+Tensor forward(Context& ctx, const Gpt& gpt, Tensor x, int64_t first, AtAttention at_attention,
                AtStream at_stream) {
-    Tensor x = embedding(ctx, ctx.ids(ids.data(), {1, int64_t(ids.size())}), gpt.wte, gpt.wpe);  // (1,n,C)
-    at_stream(0, x);
-    for (int64_t l = 0; l < gpt.config.L; l++) {
+    at_stream(first, x);
+    for (int64_t l = first; l < gpt.config.L; l++) {
         const GptBlock& block = gpt.h[size_t(l)];
         Tensor a = layernorm(ctx, x, block.ln_1);            // (1,n,C)
         Tensor qkv = linear(ctx, a, block.c_attn);           // (1,n,3*NH*HS)
@@ -36,25 +39,34 @@ void check_input(const Gpt& gpt, const std::vector<int>& ids) {
           ids.size(), (long long)gpt.config.T);
 }
 
-// What the attention kernel weighs the values with, and keeps no trace of: computed again from its queries and keys.
-std::vector<float> probabilities(const float* qkv, int64_t n, int64_t NH, int64_t HS, int64_t h) {
-    std::vector<float> rows;
-    std::vector<double> scores;
-    const int64_t D = NH * HS;
-    for (int64_t i = 0; i < n; i++) {
-        const float* q = qkv + i * 3 * D + h * HS;
-        scores.assign(size_t(i + 1), 0);
-        for (int64_t j = 0; j <= i; j++) {
-            const float* k = qkv + j * 3 * D + D + h * HS;
-            for (int64_t d = 0; d < HS; d++) scores[size_t(j)] += double(q[d]) * double(k[d]);
-            scores[size_t(j)] /= std::sqrt(double(HS));
-        }
-        const double max = *std::max_element(scores.begin(), scores.end());
-        double sum = 0;
-        for (double& s : scores) sum += s = std::exp(s - max);
-        for (const double s : scores) rows.push_back(float(s / sum));
+// A map for each head of a layer, from the attention kernel itself. It keeps no weights, but tells them when asked with
+// values that are unit vectors: where token j has the value e_d, channel d of a row's output is the row's weight of token
+// j. HS channels ask for HS tokens at a time.
+void add_maps(Context& ctx, const Tensor& qkv, int64_t NH, std::vector<std::vector<float>>* maps) {
+    const int64_t n = qkv.shape[1], D = qkv.shape[2] / 3, HS = D / NH;
+    const size_t first_map = maps->size();
+    maps->resize(first_map + size_t(NH), std::vector<float>(size_t(n * (n + 1) / 2)));
+    const ArenaScope scope(ctx);
+    Tensor asking = ctx.make("asking", {1, n, 3 * D});  // queries and keys as they are
+    float* const rows = asking.ptr();
+    std::copy_n(static_cast<const float*>(qkv.ptr()), n * 3 * D, rows);
+    for (int64_t first = 0; first < n; first += HS) {
+        for (int64_t j = 0; j < n; j++)
+            for (int64_t c = 0; c < D; c++) rows[j * 3 * D + 2 * D + c] = j - first == c % HS ? 1.0f : 0.0f;
+        const ArenaScope of_answer(ctx);
+        const Tensor answer = attention(ctx, asking, NH, 0);  // (1,n,NH*HS)
+        const float* const out = answer.ptr();
+        for (int64_t h = 0; h < NH; h++)
+            for (int64_t i = 0; i < n; i++)
+                for (int64_t j = first; j < std::min(n, first + HS); j++) {
+                    const float weight = out[i * D + h * HS + j - first];
+                    if (j <= i)
+                        (*maps)[first_map + size_t(h)][size_t(i * (i + 1) / 2 + j)] = weight;
+                    else
+                        CHECK(weight == 0, "[look_inside] token %lld looks at the later token %lld",
+                              (long long)i, (long long)j);
+                }
     }
-    return rows;
 }
 
 std::vector<Guess> likeliest(const float* logits, int64_t V) {
@@ -100,8 +112,7 @@ Inside look_inside(Context& ctx, const Gpt& gpt, const std::vector<int>& ids) {
     Inside inside;
     inside.n = n;
     const auto at_attention = [&](int64_t, const Tensor& qkv, const Tensor&) {
-        for (int64_t h = 0; h < gpt.config.NH; h++)
-            inside.attention.push_back(probabilities(qkv.ptr(), n, gpt.config.NH, gpt.config.HS, h));
+        add_maps(ctx, qkv, gpt.config.NH, &inside.attention);
     };
     const auto at_stream = [&](int64_t, const Tensor& x) {
         const ArenaScope of_lens(ctx);
@@ -110,30 +121,41 @@ Inside look_inside(Context& ctx, const Gpt& gpt, const std::vector<int>& ids) {
         inside.lens.emplace_back();
         for (int64_t t = 0; t < n; t++) inside.lens.back().push_back(likeliest(rows + t * V, V));
     };
-    inside.nats = nats_of(ctx, forward(ctx, gpt, ids, at_attention, at_stream), ids, V);
+    inside.nats = nats_of(ctx, forward(ctx, gpt, embed(ctx, gpt, ids), 0, at_attention, at_stream), ids, V);
     return inside;
 }
 
-std::vector<double> ablate_heads(Context& ctx, const Gpt& gpt, const std::vector<int>& ids) {
+Ablation ablate_heads(Context& ctx, const Gpt& gpt, const std::vector<int>& ids) {
     check_input(gpt, ids);
     const NoGrad no_grad(ctx);
-    const int64_t NH = gpt.config.NH, HS = gpt.config.HS;
-    const auto loss_without = [&](int64_t layer, int64_t head) {
-        const ArenaScope scope(ctx);
+    const ArenaScope scope(ctx);
+    const int64_t L = gpt.config.L, NH = gpt.config.NH, HS = gpt.config.HS;
+    // What goes into each block: a head's loss wants no earlier block again.
+    std::vector<Tensor> streams;  // L + 1 of (1,n,C)
+    const auto nothing = [](int64_t, const Tensor&, const Tensor&) {};
+    const auto keep = [&](int64_t, const Tensor& x) { streams.push_back(x); };
+    const double whole =
+        mean(nats_of(ctx, forward(ctx, gpt, embed(ctx, gpt, ids), 0, nothing, keep), ids, gpt.config.V));
+    // The change when heads [head, head + count) of layers [layer, last) say nothing.
+    const auto change_without = [&](int64_t layer, int64_t last, int64_t head, int64_t count) {
+        const ArenaScope of_run(ctx);
         const auto silence = [&](int64_t l, const Tensor&, const Tensor& att) {
-            if (l != layer) return;
+            if (l >= last) return;
             float* const out = att.ptr();
             for (size_t t = 0; t < ids.size(); t++)
-                std::fill_n(out + (int64_t(t) * NH + head) * HS, HS, 0.0f);
+                std::fill_n(out + (int64_t(t) * NH + head) * HS, count * HS, 0.0f);
         };
-        const auto nothing = [](int64_t, const Tensor&) {};
-        return mean(nats_of(ctx, forward(ctx, gpt, ids, silence, nothing), ids, gpt.config.V));
+        const auto pass = [](int64_t, const Tensor&) {};
+        const Tensor logits = forward(ctx, gpt, streams[size_t(layer)], layer, silence, pass);
+        return mean(nats_of(ctx, logits, ids, gpt.config.V)) - whole;
     };
-    const double whole = loss_without(-1, 0);
-    std::vector<double> changes;
-    for (int64_t l = 0; l < gpt.config.L; l++)
-        for (int64_t h = 0; h < NH; h++) changes.push_back(loss_without(l, h) - whole);
-    return changes;
+    Ablation ablation;
+    for (int64_t l = 0; l < L; l++) {
+        for (int64_t h = 0; h < NH; h++) ablation.heads.push_back(change_without(l, l + 1, h, 1));
+        ablation.layers.push_back(change_without(l, l + 1, 0, NH));
+    }
+    ablation.all = change_without(0, L, 0, NH);
+    return ablation;
 }
 
 }  // namespace small_gpt

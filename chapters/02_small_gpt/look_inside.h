@@ -18,7 +18,7 @@ struct Guess {
 struct Inside {
     int64_t n = 0;  // tokens
     std::vector<std::vector<float>>
-        attention;  // [layer * NH + head]: rows i of i + 1 probabilities, one behind the other
+        attention;  // [layer * NH + head]: rows i of i + 1 weights, one behind the other, as the kernel weighs
     // [block][position]: the likeliest next tokens if the model ended there, through its own last LayerNorm and output
     // layer; block 0 is the embedding, before any block.
     std::vector<std::vector<std::vector<Guess>>> lens;
@@ -31,7 +31,12 @@ constexpr int kGuesses = 5;
 // ids: at least two, at most the context. The model is on the CPU, whose memory is read between the kernels.
 Inside look_inside(Context& ctx, const Gpt& gpt, const std::vector<int>& ids);
 
-// [layer * NH + head]: how much the mean loss of the text grows, nats per token, when this head's output is zero.
-std::vector<double> ablate_heads(Context& ctx, const Gpt& gpt, const std::vector<int>& ids);
+// How much the mean loss of the text grows, nats per token, when outputs of heads are zero.
+struct Ablation {
+    std::vector<double> heads;   // [layer * NH + head]: that of one head
+    std::vector<double> layers;  // of all heads of a layer
+    double all = 0;              // of all heads: no token knows of another
+};
+Ablation ablate_heads(Context& ctx, const Gpt& gpt, const std::vector<int>& ids);
 
 }  // namespace small_gpt

@@ -3,6 +3,9 @@
 
 #include <algorithm>
 #include <cinttypes>
+#include <cstdlib>
+#include <filesystem>
+#include <system_error>
 
 #include "chapters/00_char_gpt/cost.h"
 #include "io/file.h"
@@ -82,15 +85,54 @@ LoadedModel load_model(const std::string& path, Device device) {
     return model;
 }
 
-void save_model(const std::string& folder, Gpt& gpt, const Config& config, const Vocabulary& vocabulary) {
-    save_vocabulary(vocabulary, join_path(folder, kVocabFolder));
+Metadata weights_metadata(const Config& config, const std::string& vocabulary_hash, int64_t step) {
     Metadata metadata = {{"format", kFormat}};
     for (const auto& option : result_options(config)) metadata.push_back(option);
     metadata.emplace_back("preset", config.preset);
-    metadata.emplace_back("step", "0");
-    metadata.emplace_back("vocabulary.hash", vocabulary_hash(vocabulary));
+    metadata.emplace_back("step", std::to_string(step));
+    metadata.emplace_back("vocabulary.hash", vocabulary_hash);
+    return metadata;
+}
+
+std::string state_name(int64_t step) {
+    return format("state-%06" PRId64 ".safetensors", step);
+}
+
+std::vector<std::string> earlier_states(const LoadedModel& model, size_t* foreign) {
+    const auto is_of_same_run = [&](const std::map<std::string, std::string>& metadata) {
+        std::vector<std::string> keys = {"vocabulary.hash", "data.hash"};
+        for (const auto& [name, value] : result_options(model.config)) keys.push_back(name);
+        return std::all_of(keys.begin(), keys.end(), [&](const std::string& key) {
+            const auto here = model.metadata.find(key), there = metadata.find(key);
+            return here != model.metadata.end() && there != metadata.end() && here->second == there->second;
+        });
+    };
+    std::vector<std::pair<int64_t, std::string>> found;
+    *foreign = 0;
+    std::error_code error;
+    for (std::filesystem::directory_iterator entry(folder_of(model.path), error), end; !error && entry != end;
+         entry.increment(error)) {
+        const std::string name = entry->path().filename().string();
+        if (name.compare(0, 6, "state-") != 0) continue;
+        const int64_t step = std::strtoll(name.c_str() + 6, nullptr, 10);
+        if (name != state_name(step) || step >= model.step) continue;
+        const std::string path = join_path(folder_of(model.path), name);
+        if (is_of_same_run(SafetensorsFile::open(path).metadata()))
+            found.emplace_back(step, path);
+        else
+            ++*foreign;
+    }
+    std::sort(found.begin(), found.end());
+    std::vector<std::string> paths;
+    for (const auto& [step, path] : found) paths.push_back(path);
+    return paths;
+}
+
+void save_model(const std::string& folder, Gpt& gpt, const Config& config, const Vocabulary& vocabulary) {
+    save_vocabulary(vocabulary, join_path(folder, kVocabFolder));
     const OnHost values(gpt.params.device(), gpt.params.values(), gpt.params.count());
-    write_safetensors(join_path(folder, kCheckpointName), tensors_of(gpt.params, "", values.get()), metadata);
+    write_safetensors(join_path(folder, kCheckpointName), tensors_of(gpt.params, "", values.get()),
+                      weights_metadata(config, vocabulary_hash(vocabulary), 0));
 }
 
 }  // namespace small_gpt

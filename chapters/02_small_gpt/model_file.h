@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "chapters/00_char_gpt/gpt.h"
 #include "chapters/01_bpe/bpe.h"
@@ -36,6 +37,16 @@ struct LoadedModel {
     int64_t step = 0;
     std::unique_ptr<Gpt> gpt;
 };
+
+// What a file says that has weights alone, no optimiser state: it can be used, not resumed.
+Metadata weights_metadata(const Config& config, const std::string& vocabulary_hash, int64_t step);
+
+// An earlier state of a run, in the run's folder: weights alone. Zeros in front, so that names sort as steps do.
+std::string state_name(int64_t step);
+
+// The states in the folder of `model` that are earlier than it, in the order of training. Those of another run, which a
+// reused folder may have, are left out, and counted in `foreign`.
+std::vector<std::string> earlier_states(const LoadedModel& model, size_t* foreign);
 
 // The checkpoint that a verb reads: FILE, DIR/checkpoint.safetensors (the last step, whose numbers a run reports), or
 // without a name the newest run's. The best step is a file to be named: DIR/best.safetensors.

@@ -45,6 +45,13 @@ int64_t Progression::best_step() const {
     return best == evaluations.end() ? 0 : best->step;
 }
 
+bool is_kept(int64_t step, int64_t planned, int64_t states) {
+    if (step == 0) return states > 0;
+    for (int64_t k = 1; k < states; k++)
+        if (step == planned >> k) return true;
+    return false;
+}
+
 TrainingData open_training_data(const std::string& folder) {
     const std::string shown = utf8::printable(folder);
     const std::optional<Manifest> manifest = read_manifest(folder);
@@ -80,6 +87,7 @@ Metadata run_metadata(const Config& config, const TrainingData& data, const Prog
     metadata.emplace_back("preset", config.preset);
     metadata.emplace_back("max-steps", std::to_string(config.max_steps));
     metadata.emplace_back("eval-every", std::to_string(config.eval_every));
+    metadata.emplace_back("keep-states", std::to_string(config.keep_states));
     metadata.emplace_back("sample-tokens", std::to_string(config.sample_tokens));
     metadata.emplace_back("step", std::to_string(at.step));
     metadata.emplace_back("rng", "philox4x32-10, counters from seed and step");

@@ -28,6 +28,11 @@ struct Progression {
     int64_t best_step() const;
 };
 
+// Whether a run of `planned` steps keeps its weights at `step`, when it keeps that many states: those before the first
+// step, and at half of the steps, a quarter, an eighth ..., for most happens early. It does not depend on where the run
+// is stopped; the last step is in the checkpoint.
+bool is_kept(int64_t step, int64_t planned, int64_t states);
+
 // What the run is trained on.
 struct TrainingData {
     std::string folder;  // never written to a checkpoint

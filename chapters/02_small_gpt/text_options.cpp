@@ -44,8 +44,9 @@ void add_text_verbs(Cli& cli, Config* config) {
     CliVerb& attention = cli.verb("attention", "writes a page that shows where each head looks");
     attention.path("--checkpoint", &o->checkpoint, kCheckpointHelp);
     attention.text("--prompt", &o->prompt, "the text to look at");
-    attention.list("--earlier", &o->states, "DIR",
-                   "earlier states of the same model, for the slider over training");
+    attention.list(
+        "--earlier", &o->states, "DIR",
+        "earlier states of the same model, for the slider over training; default: those that the run kept");
     attention.path("--out", &o->out, "the page");
     add_common_flags(attention, config);
 

@@ -12,6 +12,7 @@
 #include "chapters/00_char_gpt/cost.h"
 #include "chapters/00_char_gpt/model.h"
 #include "chapters/00_char_gpt/training_step.h"
+#include "chapters/02_small_gpt/attention_page.h"
 #include "chapters/02_small_gpt/findings.h"
 #include "chapters/02_small_gpt/generate.h"
 #include "chapters/02_small_gpt/model_file.h"
@@ -39,6 +40,8 @@ constexpr int kFinalSamples = 3;
 // An evaluation on the way looks at no more than these, spread evenly over the split: laptop's all, and of a corpus of
 // gigabytes enough for the third digit. What is reported at the end is over all windows of the test split.
 constexpr int64_t kValidationWindows = 1024;
+constexpr const char* kAttentionName = "attention.html";
+constexpr int64_t kAttentionTokens = 64;  // of held-out text: a few lines
 
 bool has_window(const TokenShards& split, int64_t T) {
     return std::any_of(split.shards.begin(), split.shards.end(),
@@ -129,12 +132,23 @@ void print_cost(const Config& config, const GptConfig& model, const ShuffledWind
                  format_duration(double(steps_left) * step_s + evaluations * evaluation_s).c_str());
 }
 
+// Where the heads look in the first tokens of the validation split, now and in the states that the run kept.
+void write_attention_page(const std::string& folder, const TokenShards& split, const Bpe& bpe,
+                          int64_t context) {
+    const Shard& shard = split.shards.front();
+    std::vector<int> ids(size_t(std::min({kAttentionTokens, context, shard.size()})));
+    shard.copy(0, int64_t(ids.size()), ids.data());
+    PageSelection selection;
+    const AttentionReport report = attention_report(join_path(folder, kCheckpointName), {}, bpe.decode(ids));
+    write_file_atomically(join_path(folder, kAttentionName), fitting_attention_page(report, &selection));
+}
+
 std::string resume_command(const Config& config, const std::string& folder) {
     const std::string data = config.data.empty() ? "" : " --data '" + utf8::printable(config.data) + "'";
     return "chapter02 --resume '" + utf8::printable(folder) + "'" + data;
 }
 
-// Weights alone, for the best step: it is used, not gone on with.
+// Weights alone, of the best step and of kept states: they are used, not gone on with.
 void save_weights(const std::string& path, Parameters& params, const Metadata& metadata) {
     const OnHost values(params.device(), params.values(), params.count());
     write_safetensors(path, tensors_of(params, "", values.get()), metadata);
@@ -214,12 +228,18 @@ int run_train(Config config, const std::vector<std::string>& given_flags, const 
         save_checkpoint(join_path(folder, kCheckpointName), gpt.params, optimizer,
                         run_metadata(config, data, at));
     };
+    const auto keep_state = [&] {
+        Metadata metadata = weights_metadata(config, data.vocabulary_hash, at.step);
+        metadata.emplace_back("data.hash", data.hash);
+        save_weights(join_path(folder, state_name(at.step)), gpt.params, metadata);
+    };
     write_config_json(folder, config, data, gpt.params.numel(), command);
     const std::string log_path = join_path(folder, kLogName);
     RunLog log = is_resuming ? RunLog::resume(log_path, at.step) : RunLog::create(log_path);
     if (!is_resuming) {
         // The vocabulary first: a folder with a checkpoint is complete.
         save_vocabulary(data.vocabulary, join_path(folder, kVocabFolder));
+        if (is_kept(0, planned, config.keep_states)) keep_state();
         save();  // a run that is killed in its first seconds can be resumed, too
     }
 
@@ -303,6 +323,7 @@ int run_train(Config config, const std::vector<std::string>& given_flags, const 
             if (at.best_step() == step)
                 save_weights(join_path(folder, kBestName), gpt.params, run_metadata(config, data, at));
         }
+        if (is_kept(step, planned, config.keep_states)) keep_state();
         if (is_last || step % config.checkpoint_every == 0) {
             progress.clear();  // a full disk is reported on a line of its own
             log.flush();
@@ -331,6 +352,8 @@ int run_train(Config config, const std::vector<std::string>& given_flags, const 
                 " tokens, %" PRId64 " bytes)\n",
                 at.step, numbers.test.loss(), numbers.test.perplexity(), numbers.test.bits_per_byte(),
                 numbers.test.tokens, numbers.test.bytes);
+    const bool has_page = config.keep_states > 0 && config.context >= 8;  // fewer tokens show nothing
+    if (has_page) write_attention_page(folder, data.validation, bpe, config.context);
     write_run_report(folder, config, data, gpt.params.numel(), at, numbers, found, samples, command);
     if (config.json)
         std::printf("{\"step\": %" PRId64
@@ -343,8 +366,9 @@ int run_train(Config config, const std::vector<std::string>& given_flags, const 
     if (!config.quiet)
         std::fprintf(
             stderr,
-            "checkpoint, log and report are in %s; sample more with: chapter02 sample --checkpoint '%s'\n",
-            utf8::printable(folder).c_str(), utf8::printable(folder).c_str());
+            "checkpoint, log and report%s are in %s; sample more with: chapter02 sample --checkpoint '%s'\n",
+            has_page ? ", and attention.html," : "", utf8::printable(folder).c_str(),
+            utf8::printable(folder).c_str());
     return 0;
 }
 

@@ -3,10 +3,18 @@
 // and the page itself: what is in it, how large it may be, and text that tries to leave its place.
 #include "chapters/02_small_gpt/attention_page.h"
 
+#include <unistd.h>
+
+#include <array>
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 
+#include "chapters/02_small_gpt/model_file.h"
+#include "chapters/02_small_gpt/verbs.h"
+#include "io/file.h"
 #include "tests/chapter02/models.h"
+#include "tests/chapter02/tiny_vocabulary.h"
 #include "tests/support/arrays.h"
 #include "tests/support/catch.h"
 #include "tests/support/throwing_failures.h"
@@ -14,6 +22,13 @@
 using namespace small_gpt;
 
 namespace {
+
+struct Folder {  // for the life of a scope
+    std::string path =
+        (std::filesystem::temp_directory_path() / ("attention_page." + std::to_string(getpid()))).string();
+    Folder() { std::filesystem::create_directories(path); }
+    ~Folder() { std::filesystem::remove_all(path); }
+};
 
 GptConfig config() {
     return small_config(40, 30, 2, 3, 5, 16);  // heads narrower than C / NH
@@ -40,11 +55,108 @@ std::vector<int> decode_map(const std::string& text) {
 AttentionReport report_of(Context& ctx, const Gpt& gpt, const std::vector<int>& ids,
                           const std::string& token) {
     AttentionReport report;
-    report.title = "A <title>";
+    report.title = "A <title>", report.model = token + ".safetensors";
     report.layers = gpt.config.L, report.heads = gpt.config.NH;
     report.token_texts.assign(size_t(gpt.config.V), token);
     report.tokens.assign(ids.size(), token);
     report.states.push_back({"step 1", look_inside(ctx, gpt, ids), ablate_heads(ctx, gpt, ids)});
+    return report;
+}
+
+// Causal attention of every head, in double precision, from the weights alone: [layer * NH + head], rows of i + 1.
+std::vector<std::vector<double>> maps_of(const Gpt& gpt, const std::vector<int>& ids) {
+    using Matrix = std::vector<std::vector<double>>;
+    const GptConfig& shape = gpt.config;
+    const auto linear = [](const Matrix& x, const Linear& layer) {  // y[t][o] = sum_i x[t][i] w[o][i] + b[o]
+        const int64_t out = layer.weight.shape[0], in = layer.weight.shape[1];
+        const float *w = layer.weight.ptr(), *b = nullptr;
+        if (!layer.bias.is_null()) b = layer.bias.ptr();
+        Matrix y(x.size(), std::vector<double>(size_t(out)));
+        for (size_t t = 0; t < x.size(); t++)
+            for (int64_t o = 0; o < out; o++) {
+                double sum = b ? double(b[o]) : 0;
+                for (int64_t i = 0; i < in; i++) sum += x[t][size_t(i)] * double(w[o * in + i]);
+                y[t][size_t(o)] = sum;
+            }
+        return y;
+    };
+    const auto norm = [](Matrix x, const LayerNorm& layer) {
+        const float *w = layer.weight.ptr(), *b = layer.bias.ptr();
+        for (std::vector<double>& row : x) {
+            double mean = 0, variance = 0;
+            for (const double v : row) mean += v / double(row.size());
+            for (const double v : row) variance += (v - mean) * (v - mean) / double(row.size());
+            for (size_t c = 0; c < row.size(); c++)
+                row[c] = (row[c] - mean) / std::sqrt(variance + 1e-5) * double(w[c]) + double(b[c]);
+        }
+        return x;
+    };
+    const auto add = [](Matrix* x, const Matrix& y) {
+        for (size_t t = 0; t < x->size(); t++)
+            for (size_t c = 0; c < y[t].size(); c++) (*x)[t][c] += y[t][c];
+    };
+    Matrix x;
+    for (size_t t = 0; t < ids.size(); t++) {
+        x.emplace_back();
+        const float *token = gpt.wte.ptr(), *place = gpt.wpe.ptr();
+        for (int64_t c = 0; c < shape.C; c++)
+            x[t].push_back(double(token[ids[t] * shape.C + c]) + double(place[int64_t(t) * shape.C + c]));
+    }
+    std::vector<std::vector<double>> maps;
+    const int64_t D = shape.NH * shape.HS;
+    for (const GptBlock& block : gpt.h) {
+        const Matrix qkv = linear(norm(x, block.ln_1), block.c_attn);
+        Matrix att(ids.size(), std::vector<double>(size_t(D)));
+        for (int64_t h = 0; h < shape.NH; h++) {
+            maps.emplace_back();
+            for (size_t i = 0; i < ids.size(); i++) {
+                std::vector<double> row;
+                double sum = 0;
+                for (size_t j = 0; j <= i; j++) {
+                    double score = 0;
+                    for (int64_t d = h * shape.HS; d < (h + 1) * shape.HS; d++)
+                        score += qkv[i][size_t(d)] * qkv[j][size_t(D + d)];
+                    row.push_back(std::exp(score / std::sqrt(double(shape.HS))));
+                    sum += row.back();
+                }
+                for (size_t j = 0; j <= i; j++) {
+                    maps.back().push_back(row[j] / sum);
+                    for (int64_t d = h * shape.HS; d < (h + 1) * shape.HS; d++)
+                        att[i][size_t(d)] += row[j] / sum * qkv[j][size_t(2 * D + d)];
+                }
+            }
+        }
+        add(&x, linear(att, block.attn_c_proj));
+        Matrix hidden = linear(norm(x, block.ln_2), block.c_fc);
+        for (std::vector<double>& row : hidden)
+            for (double& v : row)  // GPT-2's form of GELU
+                v *= 0.5 * (1 + std::tanh(std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v)));
+        add(&x, linear(hidden, block.mlp_c_proj));
+    }
+    return maps;
+}
+
+// A report of a model with that many layers, heads and states, filled with numbers as long as they get.
+AttentionReport large_report(int64_t tokens, int64_t states, int64_t layers, int64_t heads) {
+    AttentionReport report;
+    report.layers = layers, report.heads = heads;
+    for (int id = 0; id < 60000; id++) report.token_texts.push_back(format(" token%d", id));
+    report.tokens.assign(size_t(tokens), " a token");
+    AttentionState state;
+    state.inside.n = tokens;
+    state.inside.nats = {1};
+    std::vector<float> map;
+    for (int64_t i = 0; i < tokens; i++) map.insert(map.end(), size_t(i + 1), 1.0f / float(i + 1));
+    state.inside.attention.assign(size_t(layers * heads), map);
+    for (int64_t b = 0; b <= layers; b++) {
+        state.inside.lens.emplace_back();
+        for (int64_t t = 0; t < tokens; t++)
+            state.inside.lens.back().emplace_back(
+                kGuesses, Guess{int((b * tokens + t) * 7919 % 60000), float(t + 1) / float(tokens)});
+    }
+    state.ablation.heads.assign(size_t(layers * heads), -0.0123456);
+    state.ablation.layers.assign(size_t(layers), 0.0123456);
+    report.states.assign(size_t(states), state);
     return report;
 }
 
@@ -122,8 +234,9 @@ TEST_CASE("attention page: an ablated head is one whose way into the stream is c
     Context ctx;
     const auto gpt = random_model(config()), cut = random_model(config());
     const std::vector<int> ids = random_ids(20, 40, 3);
-    const std::vector<double> changes = ablate_heads(ctx, *gpt, ids);
-    REQUIRE(changes.size() == 6);
+    const Ablation ablation = ablate_heads(ctx, *gpt, ids);
+    const std::vector<double>& changes = ablation.heads;
+    REQUIRE((changes.size() == 6 && ablation.layers.size() == 2));
     // head 1 of layer 1: its columns of the projection are zero
     float* projection = cut->h[1].attn_c_proj.weight.ptr();  // (16,15)
     for (int o = 0; o < 16; o++)
@@ -131,6 +244,12 @@ TEST_CASE("attention page: an ablated head is one whose way into the stream is c
     const double whole = look_inside(ctx, *gpt, ids).loss(), without = look_inside(ctx, *cut, ids).loss();
     REQUIRE(changes[4] == Approx(without - whole).margin(1e-6));
     REQUIRE(std::fabs(changes[4]) > 1e-3);
+    // all heads of layer 1, then of layer 0 as well
+    std::fill_n(projection, 16 * 15, 0.0f);
+    REQUIRE(ablation.layers[1] == Approx(look_inside(ctx, *cut, ids).loss() - whole).margin(1e-6));
+    std::fill_n(static_cast<float*>(cut->h[0].attn_c_proj.weight.ptr()), 16 * 15, 0.0f);
+    REQUIRE(ablation.all == Approx(look_inside(ctx, *cut, ids).loss() - whole).margin(1e-6));
+    REQUIRE(std::fabs(ablation.all - ablation.layers[1]) > 1e-3);
 }
 
 TEST_CASE("attention page: maps are 16-bit numbers that read back", "[attention]") {
@@ -145,21 +264,50 @@ TEST_CASE("attention page: maps are 16-bit numbers that read back", "[attention]
     }
 }
 
-TEST_CASE("attention page: holds all it can in 10 MB, evenly spread, and says what it left out",
-          "[attention]") {
-    PageSelection all = select_maps(64, 3, 12, 12);
+TEST_CASE("attention page: holds all it can, evenly spread, and says what it left out", "[attention]") {
+    const int64_t bytes = 9'000'000;
+    const PageSelection all = select_maps(64, 3, 12, 12, bytes);
     REQUIRE(all.left_out.empty());
     REQUIRE((all.states.size() == 3 && all.layers.size() == 12 && all.heads.size() == 12));
-    const PageSelection some = select_maps(200, 8, 12, 12);  // 54 KB a map: 166 of 1152
-    REQUIRE(some.states == std::vector<int64_t>{7});
-    REQUIRE(some.layers.size() == 12);
-    REQUIRE(contains(some.left_out, "1 of 8 states"));
-    const PageSelection few = select_maps(256, 1, 48, 25);  // GPT-2 XL: 102 of 1200 maps fit
+    const PageSelection some = select_maps(200, 8, 12, 12, bytes);  // 54 KB a map: 167 of 1152
+    REQUIRE(some.states == std::vector<int64_t>{0, 3, 7});
+    REQUIRE(some.layers == std::vector<int64_t>{0, 3, 7, 11});
+    REQUIRE(some.heads.size() == 12);
+    REQUIRE(contains(some.left_out, "3 of 8 states, 4 of 12 layers: all"));
+    REQUIRE(contains(some.left_out, "Of 76 tokens it would hold all."));
+    REQUIRE(select_maps(76, 8, 12, 12, bytes).left_out.empty());
+    REQUIRE(!select_maps(77, 8, 12, 12, bytes).left_out.empty());
+    const PageSelection few = select_maps(256, 1, 48, 25, bytes);  // GPT-2 XL: 102 of 1200 maps fit
     REQUIRE(few.heads.size() == 25);
     REQUIRE(few.layers == std::vector<int64_t>{0, 15, 31, 47});  // the first and the last are there
     REQUIRE(contains(few.left_out, "4 of 48 layers"));
-    const PageSelection states = select_maps(100, 50, 2, 4);
-    REQUIRE((states.states.front() == 0 && states.states.back() == 49 && states.states.size() > 30));
+    const PageSelection states = select_maps(100, 99, 2, 4, bytes);
+    REQUIRE((states.states.front() == 0 && states.states.back() == 98 && states.states.size() == 83));
+    REQUIRE(states.layers.size() * states.heads.size() == 8);
+    const PageSelection one =
+        select_maps(256, 5, 1, 1000, bytes);  // more heads than maps: 34 of each of 3 states
+    REQUIRE((one.heads.size() == 34 && one.states.size() == 3));
+}
+
+TEST_CASE("attention page: 10 MB hold what lies beside the maps, too", "[attention][slow]") {
+    for (const auto& [tokens, states, layers, heads] :
+         {std::array<int64_t, 4>{256, 1, 12, 12}, {200, 7, 12, 12}, {256, 1, 48, 25}}) {
+        CAPTURE(tokens, states, layers, heads);
+        const AttentionReport report = large_report(tokens, states, layers, heads);
+        PageSelection selection;
+        const std::string page = fitting_attention_page(report, &selection);
+        REQUIRE(int64_t(page.size()) <= kPageBytes);
+        REQUIRE(int64_t(page.size()) > kPageBytes / 2);
+        REQUIRE(contains(page, "The page holds the maps of"));
+        REQUIRE(contains(page, selection.left_out));
+        const auto at_most = [](size_t kept, int64_t all) { return kept >= 1 && int64_t(kept) <= all; };
+        REQUIRE((at_most(selection.states.size(), states) && at_most(selection.layers.size(), layers)));
+        REQUIRE(at_most(selection.heads.size(), heads));
+    }
+    PageSelection selection;
+    const AttentionReport report = large_report(256, 1, 1000, 1);
+    REQUIRE(contains(failure_of([&] { fitting_attention_page(report, &selection); }).message,
+                     "a shorter --prompt"));
 }
 
 TEST_CASE("attention page: the numbers are in it, and text stays text", "[attention]") {
@@ -167,7 +315,7 @@ TEST_CASE("attention page: the numbers are in it, and text stays text", "[attent
     const auto gpt = random_model(config());
     const std::vector<int> ids = random_ids(12, 40, 4);
     const AttentionReport report = report_of(ctx, *gpt, ids, "</script><img onerror=alert(1)>\xff");
-    const std::string page = attention_page(report, select_maps(12, 1, 2, 3));
+    const std::string page = attention_page(report, select_maps(12, 1, 2, 3, kPageBytes));
     REQUIRE(!contains(page, "<img onerror"));
     REQUIRE(contains(page, "A &lt;title&gt;"));
     REQUIRE(contains(page, "default-src 'none'"));
@@ -190,4 +338,55 @@ TEST_CASE("attention page: a text of one token, or longer than the context, is r
     REQUIRE(contains(failure_of([&] { look_inside(ctx, *gpt, {1}); }).message, "[look_inside] 1 tokens"));
     REQUIRE(contains(failure_of([&] { look_inside(ctx, *gpt, std::vector<int>(31, 1)); }).message,
                      "wants 2 to 30"));
+}
+
+// From a file that holds a model to the file that holds the page, and back: every map of the page against weights that were
+// read from the file by nothing but safetensors, in double precision.
+TEST_CASE("attention page: a page's rows are those of the checkpoint, sum to 1 and see nothing later",
+          "[cpu][attention]") {
+    const Folder folder;
+    const Vocabulary vocabulary = tiny_vocabulary();
+    Config config;  // heads narrower than channels / heads
+    config.layers = 2, config.heads = 3, config.head_size = 5, config.channels = 16, config.context = 40;
+    config.stride = 1, config.max_steps = 1, config.preset = "tiny";
+    const auto gpt = random_model(model_config(config, vocabulary.size()));
+    save_model(folder.path, *gpt, config, vocabulary);
+    const auto maps_on_page = [&](const std::string& prompt) {
+        config.text.checkpoint = folder.path, config.text.prompt = prompt, config.text.has_prompt = true;
+        config.text.out = folder.path + "/page.html";
+        run_attention(config);
+        const std::string page = read_file(config.text.out);
+        const std::string begin = "\"maps\":[";
+        std::vector<std::vector<int>> maps;
+        for (size_t at = page.find(begin) + begin.size(); page[at] != ']';) {
+            const size_t open = page.find('"', at), close = page.find('"', open + 1);
+            maps.push_back(decode_map(page.substr(open + 1, close - open - 1)));
+            at = close + 1;
+        }
+        return maps;
+    };
+    const std::string prompt = "the man and the cat sat at home";
+    const std::vector<std::vector<int>> maps = maps_on_page(prompt);
+    const std::vector<int> ids = Bpe(vocabulary).encode(prompt);
+    const std::vector<std::vector<double>> expected = maps_of(*gpt, ids);
+    REQUIRE((maps.size() == 6 && expected.size() == 6 && ids.size() >= 12));
+    for (size_t m = 0; m < 6; m++) {
+        REQUIRE(maps[m].size() == ids.size() * (ids.size() + 1) / 2);
+        double largest = 0;
+        for (size_t i = 0, at = 0; i < ids.size(); i++) {
+            int sum = 0;
+            for (size_t j = 0; j <= i; j++, at++) {
+                CAPTURE(m, i, j);
+                REQUIRE(maps[m][at] == Approx(expected[m][at] * 65535).margin(1));
+                sum += maps[m][at];
+                if (i > 0) largest = std::max(largest, expected[m][at]);
+            }
+            REQUIRE(std::abs(sum - 65535) <= int(i + 2) / 2 + 1);  // each weight is rounded by a half at most
+        }
+        REQUIRE(largest > 0.5);  // heads that look somewhere, not everywhere
+    }
+    // Causal: rows of a prompt's beginning are the same whatever follows.
+    const std::vector<std::vector<int>> longer = maps_on_page(prompt + " on a mat");
+    for (size_t m = 0; m < 6; m++)
+        for (size_t at = 0; at < maps[m].size(); at++) REQUIRE(std::abs(longer[m][at] - maps[m][at]) <= 1);
 }

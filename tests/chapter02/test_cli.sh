@@ -20,6 +20,7 @@ count train --max-steps 1 $many
 count train --eval-every 1 $many
 count train --checkpoint-every 1 $many
 count train --sample-tokens 1 65536
+count train --keep-states 0 40
 count train --threads 1 1024
 count train --seed 0 9223372036854775807
 count prepare --validation-percent 1 40
@@ -85,7 +86,7 @@ check 'the checkpoint knows neither folder nor time' cmp -s json/checkpoint.safe
 accepted 'a stand-in is said loudly, not used by itself' -- train "${tiny[@]}" --max-steps 1 --out silent
 check 'help names every verb' eval '"$program" --help | grep -q memorize'
 for flag in device threads seed preset out resume max-steps data layers heads head-size channels context stride batch accumulate epochs lr min-lr \
-    warmup weight-decay clip dropout activation eval-every checkpoint-every; do
+    warmup weight-decay clip dropout activation eval-every checkpoint-every keep-states; do
     grep -q -e "--$flag\b" <("$program" train --help) || fail "help of train" "lacks --$flag"
 done
 

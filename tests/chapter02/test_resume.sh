@@ -5,7 +5,9 @@
 source "$(dirname "$0")/support.sh"
 
 options=("${tiny[@]}" --threads 2 --dropout 0.1 --batch 4 --accumulate 2 --context 16 --stride 3 --decay-steps 60 --warmup 5 --clip 0.5
-    --sample-tokens 10 --eval-every 7 --max-steps 60)
+    --sample-tokens 10 --eval-every 7 --keep-states 3 --max-steps 60)
+# Three states: before the first step, at a half of the 60 and at a quarter; no other.
+same_states() { for state in 000000 000015 000030; do cmp "$1/state-$state.safetensors" "$2/state-$state.safetensors" || return; done; [ "$(find "$2" -name 'state-*' | wc -l)" = 3 ]; }
 resume() { run train --resume "$1" --data prepared "${@:2}"; }
 
 run train "${options[@]}" --out whole --checkpoint-every 10
@@ -19,6 +21,7 @@ check 'resumed without more steps: finished, says so' grep -q 'finished: step 20
 resume parts --max-steps 60
 check '--max-steps 20, then --resume --max-steps 60' cmp -s whole/checkpoint.safetensors parts/checkpoint.safetensors
 check 'the same best checkpoint' cmp -s whole/best.safetensors parts/best.safetensors
+check 'the same states on the way' same_states whole parts
 run train "${options[@]}" --out other --threads 3 --checkpoint-every 17
 check 'other threads, other checkpoints in between' same_run whole other
 run train "${options[@]}" --out silent --quiet --json
@@ -65,6 +68,7 @@ done
 check "killed $kills times: finished" [ $code = 0 ]
 check 'killed: the same bytes' same_run whole victim
 check 'killed: the same best checkpoint' cmp -s whole/best.safetensors victim/best.safetensors
+check 'killed: the same states on the way' same_states whole victim
 check 'killed: no leftovers' [ -z "$(find victim -name '*.tmp')" ]
 check 'killed: the report is there' [ -s victim/report.html ]
 

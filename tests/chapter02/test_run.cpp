@@ -11,6 +11,7 @@
 #include "chapters/02_small_gpt/evaluate.h"
 #include "chapters/02_small_gpt/findings.h"
 #include "chapters/02_small_gpt/model_file.h"
+#include "chapters/02_small_gpt/run_files.h"
 #include "io/file.h"
 #include "tests/support/catch.h"
 #include "tests/support/throwing_failures.h"
@@ -174,4 +175,17 @@ TEST_CASE("a model is found with its vocabulary, and not with another", "[cpu]")
     save_vocabulary(train_bpe({text}, options), join_path(folder.path, kVocabFolder));
     const Failure failure = failure_of([&] { load_model(find_model(folder.path), Device::kCpu); });
     REQUIRE(failure.message.find("is another") != std::string::npos);
+}
+
+TEST_CASE("run: states are kept before the first step and at halves of the planned ones", "[cpu][run]") {
+    const auto kept = [](int64_t planned, int64_t states) {
+        std::vector<int64_t> steps;
+        for (int64_t step = 0; step <= 2 * planned; step++)
+            if (is_kept(step, planned, states)) steps.push_back(step);
+        return steps;
+    };
+    REQUIRE(kept(1500, 0).empty());
+    REQUIRE(kept(1500, 1) == std::vector<int64_t>{0});
+    REQUIRE(kept(1500, 6) == std::vector<int64_t>{0, 46, 93, 187, 375, 750});
+    REQUIRE(kept(3, 40) == std::vector<int64_t>{0, 1});
 }

@@ -16,7 +16,7 @@ ok() { echo "ok $1"; passed=$((passed + 1)); }
 fail() { echo "FAILED $1: $2"; failed=$((failed + 1)); }
 # conclude NAME PROBLEM: ok when there is none.
 conclude() { if [ -z "$2" ]; then ok "$1"; else fail "$1" "$2"; fi; }
-skip() { echo "skipped $1: $2"; }
+skip() { echo "skipped: $1: $2"; }  # tests/run.sh shows lines that begin so
 # check NAME COMMAND...: the command must succeed.
 check() { if "${@:2}"; then ok "$1"; else fail "$1" "${*:2}"; fi; }
 finish() {
