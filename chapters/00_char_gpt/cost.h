@@ -34,13 +34,18 @@ inline double training_bytes(const GptConfig& config, int64_t batch, int64_t acc
            4 * ids;
 }
 
+// Bytes that this machine, or its GPU, has.
+inline double present_bytes(Device device) {
+    return device == Device::kCuda ? double(device_memory(device).total) : memory_bytes();
+}
+
 // Stops with arithmetic when the machine, or the GPU, has less. advice: what would need less.
 inline void check_training_memory(const GptConfig& config, int64_t batch, int64_t accumulate,
                                   const std::string& advice, Device device = Device::kCpu) {
     const double gib = 1 << 30;
     const double needed = training_bytes(config, batch, accumulate, storage_dtype(device)) / gib;
     const bool is_gpu = device == Device::kCuda;
-    const double present = (is_gpu ? double(device_memory(device).total) : memory_bytes()) / gib;
+    const double present = present_bytes(device) / gib;
     if (needed > present)
         user_error("this model and batch need %.3g GiB (%.4g bytes), the %s has %.3g GiB\n%s", needed,
                    needed * gib, is_gpu ? "GPU" : "machine", present, advice.c_str());

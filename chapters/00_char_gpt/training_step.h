@@ -46,8 +46,7 @@ class TrainingStep {
         double loss = 0;
         for (int64_t i = 0; i < micro_batches(); i++)
             for (int64_t lane = 0; lane < lanes_.count(windows_of(i)); lane++)
-                loss +=
-                    double(losses_[place(i, lane)]) * double(share(lanes_.windows_in(lane, windows_of(i))));
+                loss += double(losses_[place(i, lane)]);
         return float(loss);
     }
 
@@ -59,7 +58,6 @@ class TrainingStep {
 
     int64_t micro_batches() const { return (B_ + micro_batch_ - 1) / micro_batch_; }
     int64_t windows_of(int64_t i) const { return std::min(micro_batch_, B_ - i * micro_batch_); }
-    float share(int64_t windows) const { return float(windows) / float(B_); }
     static size_t place(int64_t micro_batch, int64_t lane) {
         return size_t(micro_batch * Lanes::kMost + lane);
     }
@@ -71,15 +69,17 @@ class TrainingStep {
             });
     }
 
-    // The windows [first, first + B) of the batch.
+    // The windows [first, first + B) of the batch. Their nats are divided by the tokens of the whole batch, not by their
+    // own: a mean of means would give the windows of a last, smaller micro-batch more weight, and a product of two rounded
+    // quotients would not be the one that the undivided batch has.
     void queue(Context& ctx, int64_t first, int64_t B, float& loss) {
         const int64_t T = gpt_.config.T;
         Tensor inputs = ctx.ids_later(inputs_.get() + first * T, {B, T});
         Tensor targets = ctx.ids_later(targets_.get() + first * T, {B, T});
-        Tensor logits = gpt_.forward(ctx, inputs);                                   // (B,T,V)
-        Tensor mean = cross_entropy_inplace(ctx, logits, targets, B * T, share(B));  // (1)
-        ctx.backward(mean);
-        ctx.to_host_later(&loss, mean);
+        Tensor logits = gpt_.forward(ctx, inputs);                          // (B,T,V)
+        Tensor part = cross_entropy_inplace(ctx, logits, targets, B_ * T);  // (1), of the batch's mean loss
+        ctx.backward(part);
+        ctx.to_host_later(&loss, part);
         ctx.release_activations();
     }
 

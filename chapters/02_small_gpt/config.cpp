@@ -57,7 +57,8 @@ constexpr const char* kDefaultPreset = "laptop";
 
 constexpr int64_t kMany = int64_t(1) << 40;  // steps, epochs
 
-void add_train_flags(const Cli& cli, CliVerb& verb, Config* c) {
+// What train and find-lr share: the preset, the model, and of the training what has nothing to do with its length.
+void add_model_flags(const Cli& cli, CliVerb& verb, Config* c) {
     const auto fill = [&cli, c] {
         if (is_cuda_emulated() && c->device == "cuda" && !cli.given("--preset")) c->preset = "tiny";
         apply_preset(c);
@@ -80,16 +81,20 @@ void add_train_flags(const Cli& cli, CliVerb& verb, Config* c) {
     verb.count("--accumulate", &c->accumulate, 1, 1 << 20, "micro-batches per optimiser step");
     verb.count("--stride", &c->stride, 1, 1 << 20,
                "tokens from one window's start to the next; default: the context, no overlap");
+    verb.real("--weight-decay", &c->weight_decay, at_least(0), finite(), "decoupled, on matrices only");
+    verb.real("--beta2", &c->beta2, at_least(0), below(1), "AdamW's memory of squared gradients");
+    verb.real("--clip", &c->clip, at_least(0), finite(), "largest norm of the gradients; 0: no clipping");
+    verb.count("--seed", &c->seed, 0, std::numeric_limits<int64_t>::max(), "of weights, order and dropout");
+}
+
+void add_train_flags(const Cli& cli, CliVerb& verb, Config* c) {
+    add_model_flags(cli, verb, c);
     verb.count("--epochs", &c->epochs, 1, kMany, "passes over all windows");
     verb.count("--decay-steps", &c->decay_steps, 1, kMany,
                "steps from --lr down to --min-lr; default: all epochs");
     verb.real("--lr", &c->lr, above(0), finite(), "learning rate after the warm-up");
     verb.real("--min-lr", &c->min_lr, above(0), finite(), "learning rate at the end of the cosine");
     verb.count("--warmup", &c->warmup, 0, kMany, "steps up to --lr");
-    verb.real("--weight-decay", &c->weight_decay, at_least(0), finite(), "decoupled, on matrices only");
-    verb.real("--beta2", &c->beta2, at_least(0), below(1), "AdamW's memory of squared gradients");
-    verb.real("--clip", &c->clip, at_least(0), finite(), "largest norm of the gradients; 0: no clipping");
-    verb.count("--seed", &c->seed, 0, std::numeric_limits<int64_t>::max(), "of weights, order and dropout");
     verb.group("Run");
     verb.path("--data", &c->data, "a folder that `prepare` wrote; default: the preset's own, prepared now");
     verb.path("--out", &c->out, "folder for this run; default: the next one under runs/chapter02");
@@ -105,6 +110,19 @@ void add_train_flags(const Cli& cli, CliVerb& verb, Config* c) {
     add_common_flags(verb, c);
     verb.note(
         "Environment: GPT_TRACE=1 prints every op, GPT_NAN=1 stops at the first value that is not finite.");
+}
+
+void add_find_lr_flags(const Cli& cli, CliVerb& verb, Config* c) {
+    verb.example("chapter02 find-lr --preset fixed --batch 4 --accumulate 1 --out rates.csv");
+    add_model_flags(cli, verb, c);
+    verb.group("Rates");
+    verb.count("--steps", &c->find_steps, 2, 1 << 20, "from the lowest rate to the highest");
+    verb.real("--lowest-lr", &c->lowest_lr, above(0), finite(), "of the first step");
+    verb.real("--highest-lr", &c->highest_lr, above(0), finite(),
+              "of the last step, if the loss lets it come");
+    verb.path("--data", &c->data, "a folder that `prepare` wrote; default: the preset's own, prepared now");
+    verb.path("--out", &c->out, "write every step's rate and loss to this .csv; default: only the table");
+    add_common_flags(verb, c);
 }
 
 void add_prepare_flags(CliVerb& verb, Config* c) {
@@ -145,6 +163,7 @@ std::string parse_command_line(int argc, const char* const* argv, Config* config
     Cli cli("chapter02", "A small GPT, pretrained on web text.",
             "chapter02 train --preset laptop --seed 7\n  chapter02 sample --prompt 'The data' --tokens 100");
     add_train_flags(cli, cli.verb("train", "trains a model, samples from it, writes a report"), config);
+    add_find_lr_flags(cli, cli.verb("find-lr", "which learning rate? a short run whose rate rises"), config);
     add_prepare_flags(cli.verb("prepare", "turns documents into shards of tokens"), config);
     add_text_verbs(cli, config);
 
@@ -152,7 +171,7 @@ std::string parse_command_line(int argc, const char* const* argv, Config* config
     *given_flags = cli.given_flags();
     const auto given = [&](const char* flag) { return cli.given(flag); };
     config->text.has_prompt = given("--prompt");
-    if (verb == "train" && !given("--resume")) {
+    if (verb == "find-lr" || (verb == "train" && !given("--resume"))) {
         if (given("--epochs") && !given("--decay-steps")) config->decay_steps = 0;
         if (given("--channels") || given("--heads")) {
             if (!given("--head-size") && config->preset != "original") config->head_size = 0;

@@ -57,6 +57,10 @@ struct Config {
     bool quiet = false;
     bool json = false;
 
+    // ---- find-lr ----
+    int64_t find_steps = 100;
+    float lowest_lr = 1e-6f, highest_lr = 1;
+
     // ---- prepare ----
     std::vector<std::string> sources;  // jsonl, jsonl.xz or text; empty: openwebtext-1k
     std::string vocab = "bpe:4096";    // gpt2, bpe:N (learned from the training split), or a folder

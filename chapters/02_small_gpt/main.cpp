@@ -1,8 +1,10 @@
 // main.cpp - chapter 02: a small GPT, pretrained on web text. This file names the verbs; each has a file of its own:
-// prepare.h (documents to tokens), train.h (the story of a run), verbs.h (what can be done with the model).
+// prepare.h (documents to tokens), train.h (the story of a run), find_lr.h (a rate for it), verbs.h (what can be done with
+// the model).
 // Build and run: make run-chapter02, or make chapter02 && build/chapter02 train --help
 #include <new>
 
+#include "chapters/02_small_gpt/find_lr.h"
 #include "chapters/02_small_gpt/prepare.h"
 #include "chapters/02_small_gpt/train.h"
 #include "chapters/02_small_gpt/verbs.h"
@@ -23,6 +25,7 @@ int main(int argc, char** argv) {
     int exit_code = 0;
     start_threads(config.threads);
     if (verb == "train") exit_code = run_train(config, given_flags, command);
+    if (verb == "find-lr") exit_code = run_find_lr(config);
     if (verb == "prepare") run_prepare(config);
     if (verb == "eval") run_eval(config);
     if (verb == "sample") run_sample(config);

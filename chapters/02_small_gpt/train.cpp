@@ -104,7 +104,7 @@ void print_config(const Config& config, const TrainingData& data, const std::str
 
 // What the run takes: parameters, memory, arithmetic and time.
 void print_cost(const Config& config, const GptConfig& model, const ShuffledWindows& windows,
-                const TrainingData& data, int64_t steps_left, double micro_batch_s) {
+                const TrainingData& data, const RunFacts& facts, int64_t steps_left, double micro_batch_s) {
     const double tokens_per_step = double(config.batch) * double(config.accumulate) * double(config.context);
     const double flop = training_flop_per_token(model);
     const double step_s = micro_batch_s * double(config.accumulate);
@@ -121,8 +121,7 @@ void print_cost(const Config& config, const GptConfig& model, const ShuffledWind
     std::fprintf(
         stderr,
         "model: %.0f parameters; training takes %.3g GiB of %.3g, %.4g floating-point operations a token\n",
-        parameter_count(model), training_bytes(model, config.batch, config.accumulate) / (1 << 30),
-        memory_bytes() / (1 << 30), flop);
+        parameter_count(model), facts.needed_bytes / (1 << 30), facts.present_bytes / (1 << 30), flop);
     std::fprintf(stderr,
                  "this run: %" PRId64 " steps, %.3g passes over the training split, %.3g operations\n",
                  steps_left, double(steps_left) * tokens_per_step / double(data.train.tokens()),
@@ -156,6 +155,32 @@ void save_weights(const std::string& path, Parameters& params, const Metadata& m
 
 }  // namespace
 
+void require_windows(const TrainingData& data, int64_t T, const std::vector<const TokenShards*>& splits) {
+    for (const TokenShards* split : splits)
+        if (!has_window(*split, T))
+            user_error("a split of %s has no window of --context %" PRId64
+                       " tokens and one more; choose a smaller "
+                       "--context, or prepare more text",
+                       utf8::printable(data.folder).c_str(), T);
+}
+
+void require_memory(const Config& config, const GptConfig& shape) {
+    check_training_memory(
+        shape, config.batch, config.accumulate,
+        "a smaller --batch with a larger --accumulate takes the same steps in less; --context, "
+        "--channels and --layers count, too",
+        chosen_device(config));
+}
+
+AdamWOptions optimizer_options(const Config& config) {
+    AdamWOptions options;
+    options.beta2 = config.beta2;
+    options.weight_decay = config.weight_decay;
+    options.decay_vectors = false;
+    options.clip = config.clip;
+    return options;
+}
+
 int run_train(Config config, const std::vector<std::string>& given_flags, const std::string& command) {
     interrupt::watch();
     outlive_stdout_reader();
@@ -172,17 +197,8 @@ int run_train(Config config, const std::vector<std::string>& given_flags, const 
     const TrainingData data = open_training_data(config.data.empty() ? prepare_default(config) : config.data);
     if (is_resuming) require_same_data(data, checkpoint->metadata(), checkpoint->path());
     const GptConfig shape = model_config(config, data.vocabulary.size());
-    if (!has_window(data.train, config.context) || !has_window(data.validation, config.context) ||
-        !has_window(data.test, config.context))
-        user_error("a split of %s has no window of --context %" PRId64
-                   " tokens and one more; choose a smaller "
-                   "--context, or prepare more text",
-                   utf8::printable(data.folder).c_str(), config.context);
-    check_training_memory(
-        shape, config.batch, config.accumulate,
-        "a smaller --batch with a larger --accumulate takes the same steps in less; --context, "
-        "--channels and --layers count, too",
-        chosen_device(config));
+    require_windows(data, config.context, {&data.train, &data.validation, &data.test});
+    require_memory(config, shape);
     if (is_interrupted()) return 130;  // while the data were prepared: there is nothing to save yet
     const std::string folder = is_resuming ? config.resume : new_run_folder(config.out, kRuns);
     if (is_resuming) make_run_folder(folder);
@@ -192,12 +208,7 @@ int run_train(Config config, const std::vector<std::string>& given_flags, const 
     Context ctx(chosen_device(config));
     ctx.seed = config.seed;
     Gpt gpt(ctx.device, shape);
-    AdamWOptions adamw_options;
-    adamw_options.beta2 = config.beta2;
-    adamw_options.weight_decay = config.weight_decay;
-    adamw_options.decay_vectors = false;
-    adamw_options.clip = config.clip;
-    AdamW optimizer(ctx.device, gpt.params, adamw_options);
+    AdamW optimizer(ctx.device, gpt.params, optimizer_options(config));
     const ShuffledWindows windows(data.train, config.context, config.stride, config.batch * config.accumulate,
                                   config.seed);
     const int64_t planned =
@@ -250,14 +261,14 @@ int run_train(Config config, const std::vector<std::string>& given_flags, const 
     facts.train_tokens = data.train.tokens();
     facts.steps_per_epoch = windows.steps_per_epoch();
     facts.planned_steps = config.max_steps;
-    facts.needed_bytes = training_bytes(shape, config.batch, config.accumulate);
-    facts.present_bytes = memory_bytes();
+    facts.needed_bytes = training_bytes(shape, config.batch, config.accumulate, storage_dtype(ctx.device));
+    facts.present_bytes = present_bytes(ctx.device);
     const std::vector<std::string> found = findings(config, facts);
     if (!config.quiet) {
         print_config(config, data, folder);
         for (const std::string& finding : found) std::fprintf(stderr, "finding: %s\n", finding.c_str());
         if (at.step < config.max_steps)
-            print_cost(config, shape, windows, data, config.max_steps - at.step,
+            print_cost(config, shape, windows, data, facts, config.max_steps - at.step,
                        measure_micro_batch(ctx, gpt, windows.at(at.step), config.batch));
     }
     ProgressOptions bar;

@@ -86,8 +86,9 @@ void cache_keys_values(Context& ctx, KeyValueCache& cache, const Tensor& qkv, in
 Tensor attention_cached(Context& ctx, const Tensor& qkv, const KeyValueCache& cache, int64_t keys);
 
 // Mean nats per counted token.                         logits (..,V), targets (..) int32 -> (1)
-// counted: how many targets are not kIgnore, as count_targets() says on the host.
-// loss_scale: multiplies the gradient, not the loss; 1 / number of micro-batches that are accumulated.
+// counted: how many targets are not kIgnore, as count_targets() says on the host. Of a batch in parts: how many the whole
+// batch has; the parts' losses and gradients then add up to the batch's.
+// loss_scale: multiplies the gradient, not the loss.
 Tensor cross_entropy(Context& ctx, const Tensor& logits, const Tensor& targets, int64_t counted,
                      float loss_scale = 1.0f);
 

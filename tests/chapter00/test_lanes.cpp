@@ -108,6 +108,23 @@ TEST_CASE("lanes give the same bytes for any number of threads", "[chapter00][cp
     parallel::set_num_threads(before);
 }
 
+TEST_CASE("micro-batches that are cut into the same lanes give the bytes of the whole batch",
+          "[chapter00][cpu]") {
+    const int64_t micro_batch =
+        GENERATE(8, 16);  // 8, 8, 8, 5 windows; 16 and 13: lanes of 4 and a last one of 1
+    CAPTURE(micro_batch);
+    const GptConfig config = small(0);
+    const Batch batch = some_batch(config);
+    Gpt gpt(Device::kCpu, config);
+    gpt.init(Init::kGpt2, 1);
+    Context ctx;
+    const Result whole = in_lanes(gpt, batch, ctx);
+    gpt.params.zero_grad();
+    const float loss = forward_backward(ctx, gpt, batch, micro_batch);
+    REQUIRE(loss == whole.loss);
+    REQUIRE(std::vector<float>(gpt.params.grads(), gpt.params.grads() + gpt.params.count()) == whole.grads);
+}
+
 TEST_CASE("a thread that finds no lane left has no say in what dropout draws next", "[chapter00][cpu]") {
     Gpt gpt(Device::kCpu, small(0.25f));
     const int before = parallel::num_threads();

@@ -168,7 +168,7 @@ TEST_CASE("threads 1, 2, 3, 4: the same weights after training with dropout", "[
 }
 
 TEST_CASE("accumulated micro-batches give the gradient of the whole batch", "[chapter00][cpu]") {
-    const int64_t B = GENERATE(8, 7);            // 7: the last micro-batch is smaller
+    const int64_t B = GENERATE(8, 7);  // 7: the last micro-batch is smaller; a mean of means shows there
     const int64_t micro_batch = GENERATE(1, 2);  // 2: four of them
     CAPTURE(B, micro_batch);
     const GptConfig config = tiny();
@@ -183,6 +183,25 @@ TEST_CASE("accumulated micro-batches give the gradient of the whole batch", "[ch
     const float loss = forward_backward(ctx, gpt, batch, micro_batch);
     REQUIRE(loss == Approx(whole_loss).epsilon(1e-6));
     REQUIRE(relative_norm_error(gpt.params.grads(), whole.data(), gpt.params.count()) < 1e-5);
+}
+
+// What the sums allow: a matrix product adds up its rows in blocks of 384, and each of these micro-batches is one. A tied
+// table is left out: its gradient has two uses, which take turns once a micro-batch.
+TEST_CASE("micro-batches of whole blocks give the bytes of the whole batch", "[chapter00][cpu][slow]") {
+    GptConfig config = tiny();
+    config.V = 1000, config.T = 64, config.L = 1, config.NH = 4, config.HS = 64, config.C = 256;
+    config.tied = false;
+    Context ctx;
+    Gpt gpt(ctx.device, config);
+    gpt.init(Init::kGpt2, 1);
+    REQUIRE(Lanes(ctx, gpt.params).count(18) == 1);
+    const Batch batch = random_batch(config, 18, 4);
+    gpt.params.zero_grad();
+    const float whole_loss = forward_backward(ctx, gpt, batch, 18);
+    const std::vector<float> whole = gradients(gpt);
+    gpt.params.zero_grad();
+    REQUIRE(forward_backward(ctx, gpt, batch, 6) == Approx(whole_loss).epsilon(1e-6));
+    REQUIRE(gradients(gpt) == whole);
 }
 
 TEST_CASE("a tied head's gradient is the sum of both uses", "[chapter00][cpu]") {

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The command line of chapter 02: ranges, unknown words, data that do not fit, sizes that no machine has, what goes where.
 # shellcheck source=tests/chapter02/support.sh
+# shellcheck disable=SC2016  # single quotes are for eval
 source "$(dirname "$0")/support.sh"
 
 # ---- every number outside of its range, and what is no number ----
@@ -32,6 +33,10 @@ real train --dropout 'at least 0 and below 1' 1 -0.1
 real train --weight-decay 'finite and at least 0' -1e-9
 real train --beta2 'at least 0 and below 1' 1 -1
 real train --clip 'finite and at least 0' -1
+
+count find-lr --steps 2 1048576
+real find-lr --lowest-lr 'finite and above 0' 0 -1
+real find-lr --highest-lr 'finite and above 0' 0 -1
 
 # ---- words that nobody knows, values that contradict each other ----
 refused 'unknown verb' 2 "no verb 'prepair'" 'nearest is prepare' -- prepair
@@ -68,6 +73,7 @@ for sizes in '--channels 65536 --layers 1000' '--batch 1048576 --context 100 --l
     # shellcheck disable=SC2086  # several words
     refused "too large: $sizes" 1 'GiB' 'bytes), the machine has' '--batch' -- train "${tiny[@]}" $sizes --head-size 32 --out o
 done
+refused 'too large: find-lr' 1 'GiB' 'bytes), the machine has' '--batch' -- find-lr "${tiny[@]}" --channels 65536 --layers 1000 --head-size 32
 check 'too large: within two seconds' [ $(($(date +%s) - before)) -le 2 ]
 
 # ---- findings, cost, and what goes where ----
@@ -80,11 +86,34 @@ check '--quiet: nothing on stderr' [ ! -s err ]
 check '--quiet: results stay on stdout' grep -q 'test loss' out
 run train "${tiny[@]}" --max-steps 3 --out json --json
 if command -v python3 >/dev/null; then check '--json: an object on the last line' eval 'tail -1 out | python3 -m json.tool >/dev/null'; fi
+# The numbers of the cost line, by hand: 2 blocks of 12 C^2 + 13 C weights, 300 tokens and 32 places of C, a last norm.
+run train "${tiny[@]}" --max-steps 1 --out counted
+check 'cost: parameters' grep -q "model: $((2 * (12 * 32 * 32 + 13 * 32) + (300 + 32) * 32 + 2 * 32)) parameters;" err
+check 'cost: operations a token' grep -qF " $(printf '%.4g' $((3 * (2 * (24 * 32 * 32 + 2 * 32 * 33) + 2 * 300 * 32 + 32)))) floating-point" err
+
+# ---- a learning rate before training ----
+files() { find . | grep -vE '^\./(before|after|first|out|err)$' | sort; }
+files >before
+run find-lr "${tiny[@]}" --json
+check 'find-lr: a table, a suggestion' eval '[ "$status" = 0 ] && grep -q "smoothed loss" out && grep -q "  lowest$" out && grep -q "^suggestion: --lr " out'
+check 'find-lr: between 1e-4 and 0.1 for a tiny model' eval 'sed -n "s/.*\"suggested_lr\": \([^}]*\)}/\1/p" out | awk "{ok = \$1 > 1e-4 && \$1 < 0.1} END {exit !ok}"'
+cp out first
+files >after
+check 'find-lr: writes nothing' cmp -s before after
+run find-lr "${tiny[@]}" --json --threads 3 --out rates.csv
+check 'find-lr: the same for any number of threads' cmp -s out first
+check 'find-lr: every step in the csv' [ "$(wc -l <rates.csv)" = "$(($(sed -n 's/^{"steps": \([0-9]*\).*/\1/p' out) + 1))" ]
+run find-lr "${tiny[@]}" --steps 40 --lowest-lr 1e-4 --highest-lr 2e-3
+check 'find-lr: not far enough' grep -q 'has not risen up to 0.002: try a larger --highest-lr' out
+refused 'find-lr: no range' 2 '--lowest-lr 1 is not below --highest-lr 1' -- find-lr "${tiny[@]}" --lowest-lr 1
+refused 'find-lr: nowhere to write' 1 'nowhere/rates.csv' -- find-lr "${tiny[@]}" --out nowhere/rates.csv
+refused 'find-lr: no such data' 1 'nowhere is no prepared folder' -- find-lr --preset tiny --data nowhere
+
 check 'the checkpoint knows no path' eval '! grep -aq "$work" json/checkpoint.safetensors'
 run train "${tiny[@]}" --max-steps 3 --out 'json/../other place'
 check 'the checkpoint knows neither folder nor time' cmp -s json/checkpoint.safetensors 'other place/checkpoint.safetensors'
 accepted 'a stand-in is said loudly, not used by itself' -- train "${tiny[@]}" --max-steps 1 --out silent
-check 'help names every verb' eval '"$program" --help | grep -q memorize'
+check 'help names every verb' eval 'grep -q memorize <("$program" --help) && grep -q find-lr <("$program" --help)'
 for flag in device threads seed preset out resume max-steps data layers heads head-size channels context stride batch accumulate epochs lr min-lr \
     warmup weight-decay clip dropout activation eval-every checkpoint-every keep-states; do
     grep -q -e "--$flag\b" <("$program" train --help) || fail "help of train" "lacks --$flag"

@@ -1,4 +1,5 @@
-// test_run.cpp - what a run says before it begins: its findings and its cost; and how held-out text is measured.
+// test_run.cpp - what a run says before it begins: its findings, its cost, a learning rate for it; and how held-out text is
+// measured.
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -9,6 +10,7 @@
 #include "chapters/00_char_gpt/cost.h"
 #include "chapters/01_bpe/trainer.h"
 #include "chapters/02_small_gpt/evaluate.h"
+#include "chapters/02_small_gpt/find_lr.h"
 #include "chapters/02_small_gpt/findings.h"
 #include "chapters/02_small_gpt/model_file.h"
 #include "chapters/02_small_gpt/run_files.h"
@@ -66,16 +68,93 @@ TEST_CASE("findings: the original's two oddities, and none where there is none",
     REQUIRE(findings(parsed({"train", "--preset", "gpt2-124M"}), quiet_facts()).empty());
 
     const Config laptop = parsed({"train", "--preset", "laptop"});
+    REQUIRE(findings(laptop, quiet_facts()).empty());
     RunFacts facts = quiet_facts();
     facts.steps_per_epoch = laptop.warmup - 1;
-    REQUIRE(says(findings(laptop, facts), "longer than an epoch"));
+    REQUIRE(says(findings(laptop, facts), "100 steps is longer than an epoch of 99; try --warmup 4"));
+    facts.steps_per_epoch = laptop.warmup;
+    REQUIRE(findings(laptop, facts).empty());
     facts = quiet_facts(), facts.planned_steps = 99;
     REQUIRE(says(findings(laptop, facts), "only 99 updates"));
+    REQUIRE(says(findings(laptop, facts), "--stride 1"));
+    facts.planned_steps = 100;
+    REQUIRE(findings(laptop, facts).empty());
     facts = quiet_facts(), facts.vocabulary = 50257, facts.rare_tokens = 30000, facts.train_tokens = 1000000;
     REQUIRE(says(findings(laptop, facts), "30000 of the vocabulary's 50257 tokens"));
     REQUIRE(says(findings(laptop, facts), "bpe:2048"));
+    facts.rare_tokens = 50257 / 4;  // a quarter is allowed
+    REQUIRE(findings(laptop, facts).empty());
     facts = quiet_facts(), facts.needed_bytes = 15e9;
+    REQUIRE(says(findings(laptop, facts), "training needs about 14 of 14.9 GiB"));
     REQUIRE(says(findings(laptop, facts), "smaller --batch with a larger --accumulate"));
+    facts.needed_bytes = 12.7e9;
+    REQUIRE(findings(laptop, facts).empty());
+    Config rises = laptop;
+    rises.min_lr = rises.lr;  // constant: it does not rise
+    REQUIRE(findings(rises, quiet_facts()).empty());
+    rises.min_lr = rises.lr * 1.01f;
+    REQUIRE(says(findings(rises, quiet_facts()), "the learning rate rises"));
+}
+
+TEST_CASE("a batch that does not fit is refused with the arithmetic, the largest one that fits is not",
+          "[cpu]") {
+    const GptConfig shape = model_config(parsed({"train", "--preset", "gpt2-124M"}), 50257);
+    const double present = memory_bytes();
+    const double per_window = training_bytes(shape, 2, 1) - training_bytes(shape, 1, 1);
+    const double rest = training_bytes(shape, 1, 1) - per_window;
+    const int64_t fits = int64_t((present - rest) / per_window);
+    // At least: 16 bytes for each weight, and the logits and their like, 4 bytes for each token of the vocabulary and row.
+    REQUIRE(rest >= 16 * 124439808.0);
+    REQUIRE(per_window >= 1024 * 4.0 * 50257);
+    if (fits >= 1) check_training_memory(shape, fits, 1, "less");
+    const Failure failure = failure_of([&] { check_training_memory(shape, fits + 2, 1, "take less"); });
+    REQUIRE(failure.message.find(format("(%.4g bytes)", training_bytes(shape, fits + 2, 1))) !=
+            std::string::npos);
+    REQUIRE(failure.message.find(format("the machine has %.3g GiB\ntake less", present / (1 << 30))) !=
+            std::string::npos);
+}
+
+TEST_CASE("find-lr: rates rise by the same factor from one end to the other", "[cpu]") {
+    REQUIRE(rate_at(1e-6, 1, 1, 100) == 1e-6f);
+    REQUIRE(rate_at(1e-6, 1, 100, 100) == 1.0f);
+    for (int64_t step = 2; step <= 100; step++)
+        REQUIRE(double(rate_at(1e-6, 1, step, 100)) ==
+                Approx(double(rate_at(1e-6, 1, step - 1, 100)) * std::pow(1e6, 1 / 99.0)).epsilon(1e-5));
+}
+
+TEST_CASE("find-lr: a tenth of the rate at the lowest loss, whatever single batches say", "[cpu]") {
+    const auto swept = [](double lowest_at,
+                          double noise) {  // a valley over log(lr), with batches above and below
+        RateSweep sweep;
+        for (int64_t step = 1; step <= 100; step++) {
+            const float lr = rate_at(1e-6, 1, step, 100);
+            const double distance = std::log10(double(lr)) - std::log10(lowest_at);
+            const double loss = 4 + (distance < 0 ? 0.3 : 4) * distance * distance;
+            if (!sweep.add(lr, loss + (step % 2 ? noise : -noise))) break;
+        }
+        return sweep;
+    };
+    for (const double lowest_at : {1e-4, 1e-2}) {
+        CAPTURE(lowest_at);
+        const RateSweep quiet = swept(lowest_at, 0), noisy = swept(lowest_at, 0.2);
+        REQUIRE(quiet.has_diverged());
+        REQUIRE(quiet.rows().size() < 100);  // it does not go on once the loss has risen
+        // note: the moving mean sees the valley some steps late, each a factor of 1.15
+        REQUIRE(double(quiet.suggestion()) > lowest_at / 10);
+        REQUIRE(double(quiet.suggestion()) < lowest_at / 10 * 2.5);
+        REQUIRE(double(noisy.suggestion()) > lowest_at / 10 / 1.5);
+        REQUIRE(double(noisy.suggestion()) < lowest_at / 10 * 2.5);
+    }
+    REQUIRE(!swept(1, 0).has_diverged());  // still falling where it ends
+    REQUIRE(swept(1, 0).rows().size() == 100);
+
+    RateSweep rises, breaks;
+    REQUIRE(rises.add(1, 5));
+    REQUIRE(!rises.add(2, 50));
+    REQUIRE(rises.suggestion() == 0);  // it never fell
+    REQUIRE(!breaks.add(1, double(NAN)));
+    REQUIRE(breaks.rows().empty());
+    REQUIRE(breaks.suggestion() == 0);
 }
 
 TEST_CASE("findings: rare tokens are counted", "[cpu]") {
