@@ -1,8 +1,8 @@
 // test_json_document.cpp - the text of a line of jsonl, and what is wrong with lines that have none.
 #include <string>
 
+#include "chapters/02_small_gpt/encode_documents.h"
 #include "chapters/02_small_gpt/json_document.h"
-#include "chapters/02_small_gpt/prepare.h"
 #include "tests/support/catch.h"
 
 using namespace small_gpt;
