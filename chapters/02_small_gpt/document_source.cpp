@@ -157,14 +157,14 @@ struct DocumentSource::State {
     // False when there is nothing more to do.
     bool read_file(size_t index, bool is_lines) {
         Input input(paths[index]);
-        std::string bytes = room();
+        std::string bytes;
         size_t filled = 0;  // bytes of it; the others are room
         const auto hand_over = [&](size_t end) {
             SourceBlock block;
             block.is_lines = is_lines, block.source = index;
-            std::string rest = room();
+            std::string rest = end < filled ? room() : std::string();
             filled -= end;
-            if (rest.size() < filled + kReadBytes) rest.resize(filled + kReadBytes);
+            if (rest.size() < filled) rest.resize(filled);
             std::memcpy(&rest[0], bytes.data() + end, filled);
             bytes.resize(end);
             block.bytes = std::move(bytes);
@@ -176,6 +176,7 @@ struct DocumentSource::State {
         size_t searched = block_bytes;  // no line end between block_bytes and here
         const auto too_long = [&] { return filled > kMostLine; };
         while (!too_long()) {
+            if (bytes.empty()) bytes = room();
             if (bytes.size() < filled + kReadBytes) bytes.resize(2 * bytes.size());
             const size_t got = input.read_some(&bytes[filled]);
             if (got == 0) break;

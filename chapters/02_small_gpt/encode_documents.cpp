@@ -6,11 +6,9 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
-#include <optional>
 
 #include "chapters/02_small_gpt/json_document.h"
 #include "chapters/02_small_gpt/model_file.h"
-#include "core/check.h"
 #include "core/parallel.h"
 #include "io/xxhash64.h"
 
@@ -105,10 +103,7 @@ class Stretches {
     }
 
     // When all threads are done.
-    void fail_if_stopped() const {
-        const std::optional<BackgroundFailure>& failure = failure_ ? failure_ : source_failure_;
-        if (failure) fail(failure->kind, failure->message);
-    }
+    const std::optional<BackgroundFailure>& failure() const { return failure_ ? failure_ : source_failure_; }
 
   private:
     bool next_block() {
@@ -180,8 +175,9 @@ int64_t for_each_document(std::string_view bytes, bool is_lines, const std::stri
     return line;
 }
 
-void encode_documents(DocumentSource* source, const Bpe& bpe, const Config& config,
-                      const std::function<void(EncodedStretch* stretch)>& join) {
+std::optional<BackgroundFailure> encode_documents(DocumentSource* source, const Bpe& bpe,
+                                                  const Config& config,
+                                                  const std::function<void(EncodedStretch* stretch)>& join) {
     const int threads = parallel::num_threads(), id_bytes = id_bytes_for(bpe.vocabulary().size());
     const int end_of_text = end_of_text_id(bpe.vocabulary(), config.vocab);
     const auto encode = [&](Stretch* stretch, Encoder* encoder, std::vector<int>* ids) {
@@ -223,7 +219,7 @@ void encode_documents(DocumentSource* source, const Bpe& bpe, const Config& conf
         }
         is_in_background() = was_in_background;
     });
-    stretches.fail_if_stopped();
+    return stretches.failure();
 }
 
 }  // namespace small_gpt

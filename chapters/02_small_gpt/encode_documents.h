@@ -4,6 +4,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "chapters/02_small_gpt/config.h"
 #include "chapters/02_small_gpt/document_source.h"
 #include "chapters/02_small_gpt/shards.h"
+#include "core/check.h"
 
 namespace small_gpt {
 
@@ -44,9 +46,9 @@ struct EncodedStretch {
 };
 
 // Encodes what the source still has. join() is called for every stretch in its order, one at a time, from whichever thread
-// has just encoded. Errors of the source or in join() end it; what was taken before them is joined before an error of the
-// source is reported.
-void encode_documents(DocumentSource* source, const Bpe& bpe, const Config& config,
-                      const std::function<void(EncodedStretch* stretch)>& join);
+// has just encoded. Returns what failed, if anything did: of several errors the one in join(), then the source's.
+std::optional<BackgroundFailure> encode_documents(DocumentSource* source, const Bpe& bpe,
+                                                  const Config& config,
+                                                  const std::function<void(EncodedStretch* stretch)>& join);
 
 }  // namespace small_gpt

@@ -70,13 +70,9 @@ Vocabulary learn_vocabulary(const Config& config, const std::vector<std::string>
     return vocabulary;
 }
 
-// The vocabulary as the folder keeps it. What is loaded from there must be what was saved there.
-Vocabulary place_vocabulary(const Config& config, const std::vector<std::string>& paths,
-                            const std::string& folder, bool is_resuming) {
-    const std::string place = join_path(folder, kVocabFolder);
-    if (is_resuming && folder_exists(place)) return load_vocabulary(place);
+Vocabulary make_vocabulary(const Config& config, const std::vector<std::string>& paths) {
     const int64_t to_learn = size_to_learn(config.vocab);
-    const Vocabulary made =
+    Vocabulary made =
         to_learn > 0 ? learn_vocabulary(config, paths, to_learn) : load_vocabulary(config.vocab);
     end_of_text_id(made, config.vocab);
     if (made.whole_piece_first)
@@ -84,11 +80,7 @@ Vocabulary place_vocabulary(const Config& config, const std::vector<std::string>
             "--vocab %s: a rank file's merges have no order that merges.txt could tell; use gpt2, bpe:N or a "
             "folder that chapter 01 wrote",
             utf8::printable(config.vocab).c_str());
-    save_vocabulary(made, place);
-    Vocabulary vocabulary = load_vocabulary(place);
-    CHECK(vocabulary_hash(vocabulary) == vocabulary_hash(made),
-          "[prepare] the vocabulary in %s reads back differently", place.c_str());
-    return vocabulary;
+    return made;
 }
 
 // ---- The whole ------------------------------------------------------------------------------------------------------
@@ -128,25 +120,39 @@ class Preparation {
             refuse_other_options(*earlier);
             manifest_ = *earlier;
         }
-        Vocabulary vocabulary = place_vocabulary(config_, paths_, folder_, earlier.has_value());
+        const std::string place = join_path(folder_, kVocabFolder);
+        const bool has_vocabulary = earlier && folder_exists(place);
+        Vocabulary vocabulary = has_vocabulary ? load_vocabulary(place) : make_vocabulary(config_, paths_);
         const std::string hash = vocabulary_hash(vocabulary);
         vocabulary_hash_ = hash_number(hash);
         vocabulary_size_ = vocabulary.size();
         if (earlier) {
             compare_with_shards();
-            if (earlier->is_complete) return manifest_;
+            if (earlier->is_complete && has_vocabulary) return manifest_;
             if (!config_.quiet)
                 std::fprintf(stderr, "going on behind %zu portions\n", manifest_.portions.size());
         }
         manifest_.vocabulary = config_.vocab;
         manifest_.vocabulary_size = vocabulary_size_;
-        write_manifest(folder_, manifest_);
-        Bpe bpe(std::move(vocabulary));
-        encode_all(bpe);
+        bpe_ = std::make_unique<Bpe>(std::move(vocabulary));
+        // While the first documents are encoded; the journal says that a vocabulary is there when one is.
+        writer_.start([this, place, hash, has_vocabulary, journal = manifest_] {
+            if (!has_vocabulary) place_vocabulary(bpe_->vocabulary(), hash, place);
+            write_manifest(folder_, journal);
+        });
+        encode_all(*bpe_);
         return manifest_;
     }
 
   private:
+    // What will be loaded from there must be what was saved there.
+    static void place_vocabulary(const Vocabulary& vocabulary, const std::string& hash,
+                                 const std::string& place) {
+        save_vocabulary(vocabulary, place);
+        CHECK(vocabulary_hash(load_vocabulary(place)) == hash,
+              "[prepare] the vocabulary in %s reads back differently", place.c_str());
+    }
+
     // What the shards are a function of, beside the sources' content. Sorted, as it is compared.
     Metadata options() const {
         std::string sources;
@@ -198,7 +204,7 @@ class Preparation {
         DocumentSource source(paths_);
         for (int s = 0; s < kSplits; s++) documents_in_[s] = total(manifest_, Split(s)).documents;
         skip_encoded_blocks(&source);
-        encode_documents(&source, bpe, config_, [&](EncodedStretch* stretch) {
+        const auto failure = encode_documents(&source, bpe, config_, [&](EncodedStretch* stretch) {
             join(stretch, progress);
             if (!stretch->is_last) return;
             end_block(*stretch->block);
@@ -208,6 +214,11 @@ class Preparation {
             progress.update(std::min(bytes_read_, bar.total),
                             format("documents=%" PRId64, manifest_.documents));
         });
+        if (failure) {
+            progress.clear();
+            writer_.wait();  // the program ends, and would end it half way
+            fail(failure->kind, failure->message);
+        }
         for (int s = 0; s < kSplits; s++)
             if (documents_in_[s] == 0) {
                 progress.clear();
@@ -266,10 +277,7 @@ class Preparation {
         constexpr int64_t kMostShown = 10;
         const std::string where = format("%s, line %" PRId64 ": %s", corpora_[source_].name.c_str(),
                                          lines_ + problem.line + 1, problem.what.c_str());
-        if (config_.strict) {
-            progress.clear();
-            user_error("%s", utf8::printable(where).c_str());
-        }
+        if (config_.strict) user_error("%s", utf8::printable(where).c_str());
         if (++manifest_.skipped <= kMostShown)
             progress.print("skipped " + utf8::printable(where) +
                            (manifest_.skipped == kMostShown ? "; more are only counted" : ""));
@@ -324,6 +332,7 @@ class Preparation {
     int64_t lines_ = 0;  // of this source, so far
     uint64_t vocabulary_hash_ = 0;
     int64_t vocabulary_size_ = 0;
+    std::unique_ptr<Bpe> bpe_;
     Background writer_;  // last: it ends before what it uses
 };
 
