@@ -96,10 +96,6 @@ struct Waiting {
     }
 };
 
-std::string hash_text(uint64_t hash) {
-    return format("xxh64:%016" PRIx64, hash);
-}
-
 // "xxh64:0123..." as a number, for the shards' headers.
 uint64_t hash_number(const std::string& text) {
     return std::strtoull(text.c_str() + 6, nullptr, 16);
@@ -132,6 +128,9 @@ class Preparation {
             if (!config_.quiet)
                 std::fprintf(stderr, "going on behind %zu portions\n", manifest_.portions.size());
         }
+        if (!config_.quiet)
+            for (const Corpus& corpus : corpora_)
+                std::fprintf(stderr, "corpus: %s\n", utf8::printable(corpus.name).c_str());
         manifest_.vocabulary = config_.vocab;
         manifest_.vocabulary_size = vocabulary_size_;
         bpe_ = std::make_unique<Bpe>(std::move(vocabulary));
@@ -187,11 +186,7 @@ class Preparation {
             for (int s = 0; s < kSplits; s++) {
                 const std::string path = join_path(folder_, shard_name(Split(s), int(p)));
                 const Shard shard(path, vocabulary_hash_, vocabulary_size_);
-                const SplitCounts& expected = manifest_.portions[p].splits[s];
-                if (shard.size() != expected.tokens ||
-                    hash_text(shard.header().checksum) != expected.checksum)
-                    user_error("%s is not the shard that %s names (%s); remove the folder and prepare again",
-                               utf8::printable(path).c_str(), kManifestName, expected.checksum.c_str());
+                require_as_named(shard, path, manifest_.portions[p].splits[s]);
             }
     }
 

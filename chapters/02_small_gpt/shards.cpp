@@ -40,6 +40,10 @@ std::string shard_name(Split split, int number) {
     return format("%s-%05d.bin", split_name(split), number);
 }
 
+std::string hash_text(uint64_t hash) {
+    return format("xxh64:%016" PRIx64, hash);
+}
+
 // ---- Writing --------------------------------------------------------------------------------------------------------
 
 uint64_t write_shard(const std::string& path, const std::vector<std::string>& ids, int id_bytes,
@@ -165,7 +169,7 @@ std::string TokenShards::hash() const {
         const uint64_t checksum = shard.header().checksum;
         hash.add(&checksum, sizeof checksum);
     }
-    return format("xxh64:%016" PRIx64, hash.value());
+    return hash_text(hash.value());
 }
 
 TokenShards open_split(const std::string& folder, Split split, uint64_t vocabulary_hash, int64_t vocabulary) {
