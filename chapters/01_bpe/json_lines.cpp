@@ -56,19 +56,28 @@ char unescaped(char c) {
     }
 }
 
-// How many bytes stand for themselves: up to a quote, a backslash or a control character.
-// Eight at a time: x - 0x01.. has a high bit set in each byte that was 0 (and perhaps in ones above such a byte, which is
-// why the last few are looked at one by one); what is searched for becomes 0 by an exclusive or.
-size_t plain_run(std::string_view text) {
+// In each byte of the eight at `at` that does not stand for itself, the high bit: a quote, a backslash, a control character.
+// x - 0x01.. has the high bit set in each byte that was 0, and perhaps in ones above such a byte: the lowest one is right.
+// What is searched for becomes 0 by an exclusive or.
+uint64_t special_bytes(const char* at) {
     constexpr uint64_t kOnes = 0x0101010101010101u, kHigh = 0x8080808080808080u;
     const auto has_zero = [](uint64_t x) { return (x - kOnes) & ~x & kHigh; };
+    uint64_t word;
+    std::memcpy(&word, at, 8);
+    const uint64_t is_control = (word - kOnes * 0x20) & ~word & kHigh;
+    return is_control | has_zero(word ^ kOnes * '"') | has_zero(word ^ kOnes * '\\');
+}
+
+// How many bytes stand for themselves, from the first one on.
+size_t plain_run(std::string_view text) {
     size_t i = 0;
-    for (; i + 8 <= text.size(); i += 8) {
-        uint64_t word;
-        std::memcpy(&word, text.data() + i, 8);
-        const uint64_t is_control = (word - kOnes * 0x20) & ~word & kHigh;
-        if (is_control | has_zero(word ^ kOnes * '"') | has_zero(word ^ kOnes * '\\')) break;
-    }
+    const char* const from = text.data();
+    for (; i + 32 <= text.size(); i += 32)  // four words: a vector's worth
+        if (special_bytes(from + i) | special_bytes(from + i + 8) | special_bytes(from + i + 16) |
+            special_bytes(from + i + 24))
+            break;
+    for (; i + 8 <= text.size(); i += 8)
+        if (const uint64_t special = special_bytes(from + i)) return i + size_t(__builtin_ctzll(special)) / 8;
     while (i < text.size() && text[i] != '"' && text[i] != '\\' && uint8_t(text[i]) >= 0x20) i++;
     return i;
 }

@@ -17,6 +17,7 @@
 
 #include "core/check.h"
 #include "io/utf8.h"
+#include "io/xxhash64.h"
 
 namespace small_gpt {
 
@@ -54,16 +55,12 @@ class Input {
     Input(const Input&) = delete;
     Input& operator=(const Input&) = delete;
 
-    // Appends up to kReadBytes. False at the end, or on an error.
-    bool read_more(std::string* bytes) {
-        if (!error_.empty()) return false;
-        const size_t before = bytes->size();
-        bytes->resize(before +
-                      kReadBytes);  // note: cleared for nothing, which costs less than a buffer between
+    // Reads up to kReadBytes and returns how many; 0 at the end, or on an error.
+    size_t read_some(char* to) {
+        if (!error_.empty()) return 0;
         ssize_t got;
-        do got = ::read(file_, &(*bytes)[before], kReadBytes);
+        do got = ::read(file_, to, kReadBytes);
         while (got < 0 && errno == EINTR);
-        bytes->resize(before + size_t(std::max<ssize_t>(got, 0)));
         if (got < 0) error_ = format("cannot read %s: %s", shown_.c_str(), std::strerror(errno));
         if (got == 0 && child_ > 0) {
             const int status = wait_for_child();
@@ -73,7 +70,7 @@ class Input {
             else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
                 error_ = format("cannot read %s: xz says that it is damaged or cut", shown_.c_str());
         }
-        return got > 0;
+        return size_t(std::max<ssize_t>(got, 0));
     }
     const std::string& error() const { return error_; }
 
@@ -120,7 +117,9 @@ struct DocumentSource::State {
     std::mutex mutex;
     std::condition_variable changed;
     std::deque<SourceBlock> ready;
+    std::vector<std::string> spare;
     bool is_at_end = false, is_stopping = false;
+    XxHash64 content;  // the thread's
     std::thread thread;
 
     // Hands a block over; false when nobody wants more.
@@ -143,30 +142,48 @@ struct DocumentSource::State {
         changed.notify_all();
     }
 
+    // Memory with room for a block and what is read behind its end.
+    std::string room() {
+        std::string bytes;
+        {
+            const std::lock_guard<std::mutex> lock(mutex);
+            if (!spare.empty()) bytes = std::move(spare.back()), spare.pop_back();
+        }
+        // note: what is new in a string is cleared first; in one that was full before, that is little.
+        if (bytes.size() < block_bytes + 2 * kReadBytes) bytes.resize(block_bytes + 2 * kReadBytes);
+        return bytes;
+    }
+
     // False when there is nothing more to do.
     bool read_file(size_t index, bool is_lines) {
         Input input(paths[index]);
         std::string bytes;
-        int64_t line = 1;
+        size_t filled = 0;  // bytes of it; the others are room
         const auto hand_over = [&](size_t end) {
             SourceBlock block;
-            std::string rest = bytes.substr(end);
+            block.is_lines = is_lines, block.source = index;
+            std::string rest = end < filled ? room() : std::string();
+            filled -= end;
+            if (rest.size() < filled) rest.resize(filled);
+            std::memcpy(&rest[0], bytes.data() + end, filled);
             bytes.resize(end);
-            block.lines = is_lines ? std::count(bytes.begin(), bytes.end(), '\n') : 0;
-            if (is_lines && !bytes.empty() && bytes.back() != '\n') block.lines++;
             block.bytes = std::move(bytes);
-            block.is_lines = is_lines, block.source = index, block.first_line = line;
-            line += block.lines;
             bytes = std::move(rest);
-            bytes.reserve(block_bytes + 2 * kReadBytes);
+            content.add(block.bytes.data(), block.bytes.size());
+            block.content_hash = content.value();
             return put(std::move(block));
         };
         size_t searched = block_bytes;  // no line end between block_bytes and here
-        const auto too_long = [&] { return bytes.size() > kMostLine; };
-        while (!too_long() && input.read_more(&bytes)) {
-            while (is_lines && bytes.size() > searched) {
-                const size_t end = bytes.find('\n', searched);
-                searched = end == std::string::npos ? bytes.size() : block_bytes;
+        const auto too_long = [&] { return filled > kMostLine; };
+        while (!too_long()) {
+            if (bytes.empty()) bytes = room();
+            if (bytes.size() < filled + kReadBytes) bytes.resize(2 * bytes.size());
+            const size_t got = input.read_some(&bytes[filled]);
+            if (got == 0) break;
+            filled += got;
+            while (is_lines && filled > searched) {
+                const size_t end = std::string_view(bytes.data(), filled).find('\n', searched);
+                searched = end == std::string::npos ? filled : block_bytes;
                 if (end != std::string::npos && !hand_over(end + 1)) return false;
             }
         }
@@ -180,7 +197,7 @@ struct DocumentSource::State {
             put(std::move(failed));
             return false;
         }
-        return bytes.empty() || hand_over(bytes.size());
+        return filled == 0 || hand_over(filled);
     }
 };
 
@@ -211,6 +228,11 @@ bool DocumentSource::next(SourceBlock* block) {
     }
     if (!block->error.empty()) user_error("%s", block->error.c_str());
     return true;
+}
+
+void DocumentSource::give_back(std::string&& bytes) {
+    const std::lock_guard<std::mutex> lock(state_->mutex);
+    state_->spare.push_back(std::move(bytes));
 }
 
 }  // namespace small_gpt

@@ -12,12 +12,11 @@
 namespace small_gpt {
 
 struct SourceBlock {
-    std::string bytes;       // whole lines, or a whole text
-    bool is_lines = false;   // else one document
-    size_t source = 0;       // index of the file
-    int64_t first_line = 1;  // of `bytes`, counted in its file from 1
-    int64_t lines = 0;       // in `bytes`
-    std::string error;       // not empty: reading ends here, and this is why
+    std::string bytes;          // whole lines, or a whole text
+    bool is_lines = false;      // else one document
+    size_t source = 0;          // index of the file
+    uint64_t content_hash = 0;  // XXH64 of all blocks up to this one, it included
+    std::string error;          // not empty: reading ends here, and this is why
 };
 
 class DocumentSource {
@@ -30,6 +29,9 @@ class DocumentSource {
 
     // False at the end. Errors (a file that cannot be read, xz that fails or is not here) are user_errors.
     bool next(SourceBlock* block);
+
+    // A block's memory, to be filled again: fresh memory costs as much as reading into it.
+    void give_back(std::string&& bytes);
 
   private:
     struct State;

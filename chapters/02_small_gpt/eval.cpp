@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "chapters/02_small_gpt/evaluate.h"
+#include "chapters/02_small_gpt/manifest.h"
 #include "chapters/02_small_gpt/model_file.h"
 #include "chapters/02_small_gpt/tasks.h"
 #include "chapters/02_small_gpt/verbs.h"
@@ -111,7 +112,8 @@ void run_eval(const Config& config) {
     const int64_t rows = rows_at_once(gpt.config);
     if (folder_exists(data)) {
         const uint64_t hash = std::strtoull(vocabulary_hash(vocabulary).c_str() + 6, nullptr, 16);
-        const TokenShards test = open_split(data, Split::kTest, hash, vocabulary.size());
+        const TokenShards test =
+            open_split(data, read_finished_manifest(data), Split::kTest, hash, vocabulary.size());
         const HeldOut sum = evaluate(ctx, gpt, test, token_bytes, rows, config.text.limit);
         print_held_out(sum, "test split of " + utf8::printable(data), config.json);
     } else {

@@ -88,6 +88,39 @@ std::optional<Manifest> read_manifest(const std::string& folder) {
     return manifest;
 }
 
+Manifest read_finished_manifest(const std::string& folder) {
+    const std::string shown = utf8::printable(folder);
+    std::optional<Manifest> manifest = read_manifest(folder);
+    if (!manifest)
+        user_error(
+            "%s is no prepared folder: it has no %s; make one with: chapter02 prepare --data FILE --out DIR",
+            shown.c_str(), kManifestName);
+    if (!manifest->is_complete)
+        user_error("%s is not finished; run the same `chapter02 prepare` again, it goes on where it stopped",
+                   shown.c_str());
+    return *std::move(manifest);
+}
+
+void require_as_named(const Shard& shard, const std::string& path, const SplitCounts& named) {
+    if (shard.size() != named.tokens || hash_text(shard.header().checksum) != named.checksum)
+        user_error("%s is not the shard that %s names (%s); remove the folder and prepare again",
+                   utf8::printable(path).c_str(), kManifestName, utf8::printable(named.checksum).c_str());
+}
+
+TokenShards open_split(const std::string& folder, const Manifest& manifest, Split split,
+                       uint64_t vocabulary_hash, int64_t vocabulary) {
+    TokenShards data = open_split(folder, split, vocabulary_hash, vocabulary);
+    if (data.shards.size() != manifest.portions.size())
+        user_error(
+            "%s has %zu shards of the split '%s', its %s names %zu; remove the folder and prepare again",
+            utf8::printable(folder).c_str(), data.shards.size(), split_name(split), kManifestName,
+            manifest.portions.size());
+    for (size_t p = 0; p < data.shards.size(); p++)
+        require_as_named(data.shards[p], join_path(folder, shard_name(split, int(p))),
+                         manifest.portions[p].splits[int(split)]);
+    return data;
+}
+
 SplitCounts total(const Manifest& manifest, Split split) {
     SplitCounts sum;
     for (const Portion& portion : manifest.portions) {

@@ -40,6 +40,16 @@ void write_manifest(const std::string& folder, const Manifest& manifest);
 // Nothing when the folder has none; user_error when it is damaged.
 std::optional<Manifest> read_manifest(const std::string& folder);
 
+// The manifest of a folder that is ready; user_error when there is none, or `prepare` has not come to its end.
+Manifest read_finished_manifest(const std::string& folder);
+
+// user_error unless the shard at `path` is the one with these counts and this checksum.
+void require_as_named(const Shard& shard, const std::string& path, const SplitCounts& named);
+
+// open_split(), compared with the manifest: as many shards as it names, and each as it is named there.
+TokenShards open_split(const std::string& folder, const Manifest& manifest, Split split,
+                       uint64_t vocabulary_hash, int64_t vocabulary);
+
 SplitCounts total(const Manifest& manifest, Split split);
 
 }  // namespace small_gpt

@@ -10,6 +10,7 @@
 
 #include "chapters/02_small_gpt/evaluate.h"
 #include "chapters/02_small_gpt/generate.h"
+#include "chapters/02_small_gpt/manifest.h"
 #include "chapters/02_small_gpt/model_file.h"
 #include "chapters/02_small_gpt/verbs.h"
 #include "io/utf8.h"
@@ -125,8 +126,9 @@ class MemorizeVerb {
             usage_error("memorize wants --data, the prepared folder that the model was trained on");
         const Vocabulary& vocabulary = model_.bpe->vocabulary();
         const uint64_t hash = std::strtoull(vocabulary_hash(vocabulary).c_str() + 6, nullptr, 16);
-        train_ = open_split(folder, Split::kTrain, hash, vocabulary.size());
-        test_ = open_split(folder, Split::kTest, hash, vocabulary.size());
+        const Manifest manifest = read_finished_manifest(folder);
+        train_ = open_split(folder, manifest, Split::kTrain, hash, vocabulary.size());
+        test_ = open_split(folder, manifest, Split::kTest, hash, vocabulary.size());
         const int64_t T = model_.gpt->config.T;
         if (T < 4)
             user_error("a context of %lld tokens has no room for a beginning and an end", (long long)T);

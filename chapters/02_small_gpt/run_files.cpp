@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cinttypes>
 #include <iterator>
-#include <optional>
 #include <sstream>
 
 #include "chapters/02_small_gpt/corpora.h"
@@ -53,30 +52,22 @@ bool is_kept(int64_t step, int64_t planned, int64_t states) {
 }
 
 TrainingData open_training_data(const std::string& folder) {
-    const std::string shown = utf8::printable(folder);
-    const std::optional<Manifest> manifest = read_manifest(folder);
-    if (!manifest)
-        user_error(
-            "%s is no prepared folder: it has no %s; make one with: chapter02 prepare --data FILE --out DIR",
-            shown.c_str(), kManifestName);
-    if (!manifest->is_complete)
-        user_error("%s is not finished; run the same `chapter02 prepare` again, it goes on where it stopped",
-                   shown.c_str());
+    const Manifest manifest = read_finished_manifest(folder);
     TrainingData data;
     data.folder = folder;
-    for (const auto& [name, value] : manifest->options)
+    for (const auto& [name, value] : manifest.options)
         if (name == "sources") data.name = value;
     std::istringstream names(data.name);
     data.warnings = warnings_about({std::istream_iterator<std::string>(names), {}});
     data.vocabulary = load_vocabulary(join_path(folder, kVocabFolder));
-    data.vocabulary.name = manifest->vocabulary;
+    data.vocabulary.name = manifest.vocabulary;
     data.vocabulary_hash = vocabulary_hash(data.vocabulary);
     data.end_of_text = end_of_text_id(data.vocabulary, folder);
     const uint64_t hash = std::strtoull(data.vocabulary_hash.c_str() + 6, nullptr, 16);
     const int64_t V = data.vocabulary.size();
-    data.train = open_split(folder, Split::kTrain, hash, V);
-    data.validation = open_split(folder, Split::kValidation, hash, V);
-    data.test = open_split(folder, Split::kTest, hash, V);
+    data.train = open_split(folder, manifest, Split::kTrain, hash, V);
+    data.validation = open_split(folder, manifest, Split::kValidation, hash, V);
+    data.test = open_split(folder, manifest, Split::kTest, hash, V);
     data.hash = data.train.hash() + " " + data.validation.hash();
     return data;
 }

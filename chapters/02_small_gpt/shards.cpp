@@ -40,23 +40,30 @@ std::string shard_name(Split split, int number) {
     return format("%s-%05d.bin", split_name(split), number);
 }
 
+std::string hash_text(uint64_t hash) {
+    return format("xxh64:%016" PRIx64, hash);
+}
+
 // ---- Writing --------------------------------------------------------------------------------------------------------
 
-uint64_t write_shard(const std::string& path, const std::string& ids, int id_bytes, uint64_t vocabulary_hash,
-                     int64_t documents, int64_t text_bytes) {
+uint64_t write_shard(const std::string& path, const std::vector<std::string>& ids, int id_bytes,
+                     uint64_t vocabulary_hash, int64_t documents, int64_t text_bytes) {
     ShardHeader header{};
     std::memcpy(header.magic, kMagic, sizeof header.magic);
     header.version = kShardVersion;
     header.id_bytes = uint32_t(id_bytes);
     header.vocabulary_hash = vocabulary_hash;
-    header.tokens = ids.size() / size_t(id_bytes);
+    XxHash64 checksum;
+    size_t bytes = 0;
+    for (const std::string& piece : ids) checksum.add(piece.data(), piece.size()), bytes += piece.size();
+    header.tokens = bytes / size_t(id_bytes);
     header.documents = uint64_t(documents);
     header.text_bytes = uint64_t(text_bytes);
-    header.checksum = xxhash64(ids.data(), ids.size());
+    header.checksum = checksum.value();
     header.header_checksum = xxhash64(&header, kCheckedHeader);
     write_file_atomically(path, [&](FileWriter& writer) {
         writer.write(&header, sizeof header);
-        writer.write(ids);
+        for (const std::string& piece : ids) writer.write(piece);
     });
     return header.checksum;
 }
@@ -162,7 +169,7 @@ std::string TokenShards::hash() const {
         const uint64_t checksum = shard.header().checksum;
         hash.add(&checksum, sizeof checksum);
     }
-    return format("xxh64:%016" PRIx64, hash.value());
+    return hash_text(hash.value());
 }
 
 TokenShards open_split(const std::string& folder, Split split, uint64_t vocabulary_hash, int64_t vocabulary) {

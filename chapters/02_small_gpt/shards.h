@@ -35,9 +35,12 @@ inline int id_bytes_for(int64_t vocabulary) {
     return vocabulary <= 65536 ? 2 : 4;
 }
 
-// Written to a temporary name, synced, renamed. `ids` are already id_bytes each. Returns their checksum.
-uint64_t write_shard(const std::string& path, const std::string& ids, int id_bytes, uint64_t vocabulary_hash,
-                     int64_t documents, int64_t text_bytes);
+// "xxh64:" and 16 digits, as hashes are shown and kept.
+std::string hash_text(uint64_t hash);
+
+// Written to a temporary name, synced, renamed. `ids`, in pieces, are already id_bytes each. Returns their checksum.
+uint64_t write_shard(const std::string& path, const std::vector<std::string>& ids, int id_bytes,
+                     uint64_t vocabulary_hash, int64_t documents, int64_t text_bytes);
 
 // One file, mapped. Errors name the file and what is wrong: no shard, another version, cut, damaged, another vocabulary,
 // an id that the vocabulary does not have.

@@ -14,6 +14,8 @@
 namespace {
 
 constexpr size_t kBufferBytes = size_t(1) << 20;
+constexpr size_t kLargePiece = size_t(1)
+                               << 14;  // bytes; a call to the system costs less than copying so many
 
 // Closes what it holds, also when a test's failure handler throws.
 struct Descriptor {
@@ -137,8 +139,8 @@ FileWriter::FileWriter(int descriptor, std::string path, std::string temporary_p
 
 void FileWriter::write(const void* bytes, size_t count) {
     const char* from = static_cast<const char*>(bytes);
-    if (buffer_.size() + count > kBufferBytes) flush();
-    if (count >= kBufferBytes)
+    if (count >= kLargePiece || buffer_.size() + count > kBufferBytes) flush();
+    if (count >= kLargePiece)
         write_through(from, count);
     else
         buffer_.append(from, count);

@@ -3,8 +3,8 @@
 #   make bench                                     all but `laptop`; tables go to docs/numbers
 #   make bench ARGS="steps --configs a --rounds 7" one part, with arguments of its own; nothing is written without --write
 # Parts: kernels (each family alone), steps (training steps, float32), bf16 (the same with bf16 products), writing (token by
-# token), laptop (chapter 02's default run against its twins; most of an hour). TORCH_PYTHON names the Python that has
-# PyTorch, LLMC a checkout of llm.c (README.md here says more).
+# token), prepare (jsonl to shards against the tokenizer alone), laptop (chapter 02's default run against its twins; most of an
+# hour). TORCH_PYTHON names the Python that has PyTorch, LLMC a checkout of llm.c (README.md here says more).
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 2
 export GPT_BUILD_DIR=${GPT_BUILD_DIR:-build/cpu}
@@ -47,8 +47,9 @@ part() {  # part NAME [ARGUMENT...]
                 fi
                 python3 tests/bench/compare.py --precision bf16 "$@" ;;
             writing) python3 tests/bench/generate.py "$@" ;;
+            prepare) python3 tests/bench/prepare.py "$@" ;;
             laptop) python3 tests/bench/laptop.py "$@" ;;
-            *) echo "no part $name: kernels, steps, bf16, writing, laptop" >&2; exit 2 ;;
+            *) echo "no part $name: kernels, steps, bf16, writing, prepare, laptop" >&2; exit 2 ;;
         esac || status=1
     fi
 }
@@ -56,7 +57,7 @@ part() {  # part NAME [ARGUMENT...]
 case "${1:-}" in
     '')
         part kernels
-        for name in steps bf16 writing; do part $name --write; done ;;
+        for name in steps bf16 writing prepare; do part $name --write; done ;;
     -*) part steps "$@" ;;
     *) part "$@" ;;
 esac

@@ -63,6 +63,15 @@ refused 'data: a cut shard' 1 'cut/train-00000.bin is cut' -- train --preset tin
 cp -r prepared version
 printf '\002' | dd of=version/test-00000.bin bs=1 seek=8 conv=notrunc 2>/dev/null
 refused 'data: another version' 1 'version/test-00000.bin is a shard of version 2' -- train --preset tiny --data version --out o
+make_documents 30000 3 >long.jsonl
+run "${prepare[@]}" --data long.jsonl --vocab prepared/vocab --shard-mb 1 --out long
+check 'data: two shards a split' [ -e long/train-00001.bin ]
+cp -r long lost
+rm lost/train-00001.bin
+refused 'data: a shard is missing' 1 "lost has 1 shards of the split 'train', its manifest.json names 2" -- train --preset tiny --data lost --out o
+cp -r long swapped
+mv swapped/train-00000.bin swapped/x && mv swapped/train-00001.bin swapped/train-00000.bin && mv swapped/x swapped/train-00001.bin
+refused 'data: a shard in the place of another' 1 'swapped/train-00000.bin is not the shard that manifest.json names' -- train --preset tiny --data swapped --out o
 rm -r cut/vocab
 refused 'data: no vocabulary' 1 'cut/vocab' -- train --preset tiny --data cut --out o
 refused 'a context longer than a split' 1 'has no window of --context 100000' -- train "${tiny[@]}" --context 100000 --out o
@@ -112,7 +121,10 @@ refused 'find-lr: no such data' 1 'nowhere is no prepared folder' -- find-lr --p
 check 'the checkpoint knows no path' eval '! grep -aq "$work" json/checkpoint.safetensors'
 run train "${tiny[@]}" --max-steps 3 --out 'json/../other place'
 check 'the checkpoint knows neither folder nor time' cmp -s json/checkpoint.safetensors 'other place/checkpoint.safetensors'
-accepted 'a stand-in is said loudly, not used by itself' -- train "${tiny[@]}" --max-steps 1 --out silent
+check 'no stand-in is used by itself' eval '! grep -q WARNING err'
+cp -r prepared standin
+sed -i 's/"sources": "documents.jsonl"/"sources": "webtext-10k"/' standin/manifest.json
+accepted 'a stand-in is said loudly' 'WARNING: webtext-10k is a STAND-IN' -- train "${tiny[@]}" --data standin --max-steps 1 --out silent --quiet
 check 'help names every verb' eval 'grep -q memorize <("$program" --help) && grep -q find-lr <("$program" --help)'
 for flag in device threads seed preset out resume max-steps data layers heads head-size channels context stride batch accumulate epochs lr min-lr \
     warmup weight-decay clip dropout activation eval-every checkpoint-every keep-states; do

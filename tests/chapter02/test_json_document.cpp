@@ -1,8 +1,9 @@
 // test_json_document.cpp - the text of a line of jsonl, and what is wrong with lines that have none.
 #include <string>
 
+#include "chapters/02_small_gpt/encode_documents.h"
 #include "chapters/02_small_gpt/json_document.h"
-#include "chapters/02_small_gpt/prepare.h"
+#include "core/check.h"
 #include "tests/support/catch.h"
 
 using namespace small_gpt;
@@ -70,6 +71,24 @@ TEST_CASE("lines that are no JSON, or have no text", "[cpu]") {
     }
     REQUIRE(problem_of("{\"a\":" + std::string(100000, '[')).find("too deeply") != std::string::npos);
     REQUIRE(problem_of("{\"a\":" + std::string(900, '[') + std::string(900, ']') + ",\"text\":\"a\"}") == "");
+}
+
+TEST_CASE("a text ends, is escaped or is wrong at any place of a vector", "[cpu]") {
+    const std::string plain =
+        "\x20\x21\xff\x80z#[]\x7f\xdb\xa2\x23";  // neighbours of what is looked for, and high bits
+    for (size_t length = 0; length < 100; length++) {
+        CAPTURE(length);
+        std::string before;
+        while (before.size() < length) before += plain[(before.size() * 7 + length) % plain.size()];
+        for (const size_t behind : {0, 1, 40}) {
+            const std::string after(behind, 'x');
+            REQUIRE(text_of_line("{\"text\":\"" + before + "\"}") == before);
+            REQUIRE(text_of_line("{\"text\":\"" + before + "\\\\" + after + "\"}") == before + "\\" + after);
+            for (const char control : {'\x01', '\x1f', '\n'})
+                REQUIRE(problem_of("{\"text\":\"" + before + control + after + "\"}")
+                            .find(format("byte %zu is 0x%02x", 9 + length, control)) == 0);
+        }
+    }
 }
 
 TEST_CASE("the split of a document is a function of its text", "[cpu]") {

@@ -30,7 +30,7 @@ struct OnDisk {
                 const uint16_t narrow = uint16_t(id);
                 bytes.append(reinterpret_cast<const char*>(&narrow), 2);
             }
-            write_shard(join_path(path, shard_name(Split::kTest, number++)), bytes, 2, 1, 1, 1);
+            write_shard(join_path(path, shard_name(Split::kTest, number++)), {bytes}, 2, 1, 1, 1);
         }
         data = open_split(path, Split::kTest, 1, 1000);
     }

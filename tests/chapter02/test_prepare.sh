@@ -43,6 +43,9 @@ for seed in 1 2 3 4 5 6; do make_documents 20000 $seed; done >many.jsonl
 many=("${prepare[@]}" --data many.jsonl --shard-mb 1)
 run "${many[@]}" --out whole
 check 'several shards' [ -e whole/train-00004.bin ]
+check 'says which corpus, and how far it is' eval 'grep -qx "corpus: many.jsonl" err && grep -q "documents=" err'
+run "${many[@]}" --out whole_by_three --threads 3
+check 'several shards: another number of threads' same_shards whole whole_by_three
 kills=0
 RANDOM=5
 for _ in {1..60}; do
@@ -76,6 +79,14 @@ check 'bad lines are counted' grep -q '200 documents, 4 skipped' out
 check 'bad lines: the same tokens as without' cmp -s prepared/train-00000.bin bad/train-00000.bin
 run "${prepare[@]}" --data bad.jsonl --out strict --strict
 check '--strict stops at the first' eval '[ $status = 1 ] && grep -q "error: bad.jsonl, line 4" err && [ ! -e strict/train-00000.bin ]'
+{ head -1 documents.jsonl; echo '{"title":"x"}'; } >untitled.jsonl
+run "${prepare[@]}" --data untitled.jsonl --vocab prepared/vocab --out strict_text --strict
+check '--strict: a line without a text' eval '[ $status = 1 ] && grep -qx "error: untitled.jsonl, line 2: it has no member \"text\"" err'
+awk 'NR == 70001 { print "bad" } { print }' many.jsonl >late.jsonl
+run "${prepare[@]}" --data documents.jsonl late.jsonl --vocab prepared/vocab --shard-mb 1 --out late --threads 3
+check 'a bad line far behind, in the second file' eval '[ $status = 0 ] && grep -q "^skipped late.jsonl, line 70001: it is no JSON object" err'
+run "${prepare[@]}" --data late.jsonl --vocab prepared/vocab --shard-mb 1 --out late_strict --threads 3 --strict
+check '--strict there: what was whole before stays' eval '[ $status = 1 ] && grep -q "^error: late.jsonl, line 70001" err && [ -e late_strict/train-00000.bin ] && [ -z "$(find late_strict -name "*.tmp")" ]'
 for i in {1..50}; do echo "bad $i"; done | cat - documents.jsonl >fifty.jsonl
 run "${prepare[@]}" --data fifty.jsonl --out fifty
 check 'many bad lines: ten are shown' [ "$(grep -c '^skipped' err)" = 10 ]
@@ -112,9 +123,11 @@ refused 'a manifest that is none' 1 'damaged/manifest.json is no manifest' -- "$
 refused '--out is a file' 1 'file' -- "${prepare[@]}" --data documents.jsonl --out file
 # A full disk: /dev/full cannot hold a folder, so a limit on the size of files stands for it.
 run_limited() { (ulimit -f "$1"; shift; timeout 120 "$program" "$@" >out 2>err </dev/null); status=$?; }
-run_limited 64 "${many[@]}" --out full --vocab prepared/vocab
+run_limited 64 "${many[@]}" --out full --vocab whole/vocab
 check 'disk full: one line, exit status 1' eval '[ $status = 1 ] && grep -q "^error: cannot write full/train-00000.bin: File too large" err && [ "$(grep -c "^error" err)" = 1 ]'
-check 'disk full: no half of a shard' eval '! ls full/*.bin full/*.tmp 2>/dev/null | grep -q .'
+check 'disk full: no half of a shard' eval '[ ! -e full/train-00000.bin ] && [ -z "$(find full -name "*.tmp")" ]'
+run "${many[@]}" --out full --vocab whole/vocab
+check 'disk full: goes on when there is room' eval '[ $status = 0 ] && cmp -s full/train-00002.bin whole/train-00002.bin'
 if [ -w /dev/shm ] && $is_root && mount -t tmpfs -o size=2m none folder 2>/dev/null; then
     run "${many[@]}" --vocab prepared/vocab --out folder/full
     check 'a disk of 2 MiB' eval '[ $status = 1 ] && grep -q "No space left on device" err'

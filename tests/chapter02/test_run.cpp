@@ -163,7 +163,7 @@ TEST_CASE("findings: rare tokens are counted", "[cpu]") {
     ids.insert(ids.end(), 9, 4);
     ids.insert(ids.end(), 10, 5);
     const std::string path = join_path(folder.path, shard_name(Split::kTrain, 0));
-    write_shard(path, std::string(reinterpret_cast<const char*>(ids.data()), ids.size() * 2), 2, 1, 1, 1);
+    write_shard(path, {std::string(reinterpret_cast<const char*>(ids.data()), ids.size() * 2)}, 2, 1, 1, 1);
     REQUIRE(count_rare_tokens(open_split(folder.path, Split::kTrain, 1, 8), 8) == 6);  // all but 3 and 5
 }
 
@@ -208,7 +208,7 @@ TEST_CASE("evaluate: an untrained model is as good as chance, per token and per 
         const uint16_t narrow = uint16_t(id);
         packed.append(reinterpret_cast<const char*>(&narrow), 2);
     }
-    write_shard(join_path(folder.path, shard_name(Split::kTest, 0)), packed, 2, 1, 1,
+    write_shard(join_path(folder.path, shard_name(Split::kTest, 0)), {packed}, 2, 1, 1,
                 int64_t(text.size() * 20));
     const TokenShards data = open_split(folder.path, Split::kTest, 1, vocabulary.size());
     Config config = parsed({"train", "--preset", "tiny"});

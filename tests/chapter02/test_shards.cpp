@@ -64,8 +64,8 @@ std::string changed(const std::string& bytes, Change change) {
 TEST_CASE("a shard reads back, in two and in four bytes an id", "[cpu]") {
     const Folder folder;
     const std::vector<int> ids = counting(1000);
-    write_shard(folder.file("two"), bytes_of<uint16_t>(ids), 2, kVocabulary, 3, 4000);
-    write_shard(folder.file("four"), bytes_of<uint32_t>(ids), 4, kVocabulary, 3, 4000);
+    write_shard(folder.file("two"), {bytes_of<uint16_t>(ids)}, 2, kVocabulary, 3, 4000);
+    write_shard(folder.file("four"), {bytes_of<uint32_t>(ids)}, 4, kVocabulary, 3, 4000);
     for (const char* name : {"two", "four"}) {
         CAPTURE(name);
         const Shard shard(folder.file(name), kVocabulary, 1000);
@@ -82,7 +82,7 @@ TEST_CASE("a shard reads back, in two and in four bytes an id", "[cpu]") {
 
 TEST_CASE("a shard that is not what it should be is refused by name and reason", "[cpu]") {
     const Folder folder;
-    write_shard(folder.file("good"), bytes_of<uint16_t>(counting(100)), 2, kVocabulary, 1, 400);
+    write_shard(folder.file("good"), {bytes_of<uint16_t>(counting(100))}, 2, kVocabulary, 1, 400);
     const std::string good = read_file(folder.file("good"));
     const auto refusal = [&](const std::string& bytes, uint64_t vocabulary = kVocabulary,
                              int64_t size = 100) {
@@ -152,11 +152,12 @@ TEST_CASE("a permutation takes every number once, and each key another order", "
 
 TEST_CASE("an epoch reads every window once, and none across two shards", "[cpu]") {
     const Folder folder;
-    write_shard(folder.file(shard_name(Split::kTrain, 0)), bytes_of<uint16_t>(counting(50)), 2, kVocabulary,
+    write_shard(folder.file(shard_name(Split::kTrain, 0)), {bytes_of<uint16_t>(counting(50))}, 2, kVocabulary,
                 1, 1);
     std::vector<int> second = counting(31);
     for (int& id : second) id += 1000;
-    write_shard(folder.file(shard_name(Split::kTrain, 1)), bytes_of<uint16_t>(second), 2, kVocabulary, 1, 1);
+    write_shard(folder.file(shard_name(Split::kTrain, 1)), {bytes_of<uint16_t>(second)}, 2, kVocabulary, 1,
+                1);
     const TokenShards data = open_split(folder.path, Split::kTrain, kVocabulary, 2000);
     REQUIRE(data.tokens() == 81);
     for (const int64_t stride : {1, 3, 8, 20}) {

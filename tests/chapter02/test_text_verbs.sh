@@ -20,6 +20,13 @@ refused 'sample: an empty prompt' 2 '--prompt is empty' -- sample "${model[@]}" 
 refused 'sample: an empty stop' 2 '--stop is empty' -- sample "${model[@]}" --prompt a --stop ''
 refused 'sample: more than all tokens' 2 '--top-k 301 is outside [1, 300]' -- sample "${model[@]}" --prompt a --top-k 301
 refused 'sample: no such model' 1 'nowhere' -- sample --checkpoint nowhere --prompt a
+run "${prepare[@]}" --data documents.jsonl --vocab bpe:310 --out larger
+cp -r model exchanged
+cp larger/vocab/* exchanged/vocab/
+refused 'sample: the vocabulary of another model' 1 'exchanged/checkpoint.safetensors: the vocabulary in exchanged/vocab is another' -- sample --checkpoint exchanged --prompt a
+cp -r model short
+truncate -s -4 short/checkpoint.safetensors
+refused 'sample: a cut checkpoint' 1 'short/checkpoint.safetensors' -- sample --checkpoint short --prompt a
 
 run sample "${model[@]}" --prompt 'the quick' --tokens 30 --num-samples 6
 cp out first
@@ -86,6 +93,11 @@ evaluated=$(sed -n 's/.*"loss": \([0-9.]*\).*/\1/p' out)
 trained=$(sed -n 's/.*test loss \([0-9.]*\).*/\1/p' <("$program" train "${tiny[@]}" --max-steps 60 --out again 2>/dev/null) | head -1)
 check "eval: the test split's loss is the one that training printed ($evaluated, $trained)" \
     awk -v a="$evaluated" -v b="$trained" 'BEGIN { exit !(a > 0 && b > 0 && (a - b) ^ 2 < 1e-5) }'
+refused 'eval: shards of another vocabulary' 1 'larger/test-00000.bin was made with another vocabulary' -- eval "${model[@]}" --data larger
+cp -r prepared stray
+cp stray/test-00000.bin stray/test-00001.bin
+refused 'eval: a shard that nobody named' 1 "stray has 2 shards of the split 'test', its manifest.json names 1" -- eval "${model[@]}" --data stray
+refused 'memorize: a shard that nobody named' 1 "its manifest.json names 1" -- memorize "${model[@]}" --data stray
 run eval "${model[@]}" --data prepared --limit 2
 check 'eval: --limit' grep -q ' in 2 windows' out
 
@@ -141,6 +153,9 @@ refused 'import: what' 2 'import wants the folder' -- import
 refused 'import: no such folder' 1 'nowhere/config.json' -- import nowhere --out o
 run export "${model[@]}" --out files
 check 'export: four files' eval '[ "$status" = 0 ] && ls files/config.json files/model.safetensors files/vocab.json files/merges.txt >/dev/null'
+mkdir other_program
+cp files/model.safetensors other_program/checkpoint.safetensors
+refused "sample: another program's checkpoint" 1 'other_program/checkpoint.safetensors is a checkpoint of another program' -- sample --checkpoint other_program --prompt a
 run import files --out imported
 check 'import' [ "$status" = 0 ]
 run sample "${model[@]}" --prompt 'the quick' --tokens 30 --num-samples 6

@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+"""prepare.py - how much of the tokenizer's speed is left between jsonl on disk and shards on disk; fails below the bar.
+
+Turns on the same two cores: chapter 01's encode of the text alone, from memory to memory with its vocabulary loaded; then
+chapter 02's whole `prepare` of the same documents: reading, JSON, splits, the vocabulary, checksums, shards and journal, all
+synced. What counts is the median of the ratios of these neighbours. Each turn is a process of its own.
+The text is webtext-10k, which only our mirror has, else openwebtext-1k; so many times over that a turn takes about a second.
+Run: make bench ARGS="prepare [--rounds 7] [--threads 2] [--folder FOLDER] [--write]"
+"""
+import argparse
+import datetime
+import json
+import lzma
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import machine
+from machine import ROOT
+from tokenizer import find_text
+
+BAR = 0.8
+ENOUGH_BYTES = 200e6
+TIMEOUT_S = 600
+TABLE = os.path.join(ROOT, "docs/numbers/bench_prepare.md")
+
+
+def corpus():
+    """Its name, and its lines of JSON."""
+    subprocess.run([os.path.join(ROOT, "data/gpt2.sh")], stdout=sys.stderr, check=True)
+    path = find_text("webtext-10k/webtext-10k.jsonl.xz")
+    if path:
+        with lzma.open(path, "rb") as file:
+            return "webtext-10k", file.read()
+    subprocess.run([os.path.join(ROOT, "data/openwebtext-1k.sh")], stdout=sys.stderr, check=True)
+    with open(os.path.join(ROOT, "data/openwebtext-1k/openwebtext-1000.jsonl"), "rb") as file:
+        return "openwebtext-1k", file.read()
+
+
+def children_s():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+class Program:
+    """One of the two: the command of a turn, what its turns took and what others used of our cores meanwhile."""
+
+    def __init__(self, *command):
+        self.command, self.seconds, self.cpu_s, self.foreign = command, [], [], []
+
+    def turn(self):
+        busy, ours, began = machine.busy_seconds(), children_s(), time.monotonic()
+        done = subprocess.run(self.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, timeout=TIMEOUT_S)
+        if done.returncode != 0:
+            sys.exit(f"{' '.join(self.command)}: {done.stderr}")
+        answer = json.loads(done.stdout.splitlines()[-1])
+        self.seconds.append(answer["seconds"])
+        self.cpu_s.append(children_s() - ours)
+        self.foreign.append(max(0.0, (machine.busy_seconds() - busy - self.cpu_s[-1]) / (time.monotonic() - began)))
+        return answer
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--folder", help="for the files; by default one for temporary files")
+    parser.add_argument("--write", action="store_true", help=f"the table goes to {os.path.relpath(TABLE, ROOT)}, too")
+    options = parser.parse_args()
+    cores = machine.pin_to_cores(options.threads)
+    programs = os.path.join(ROOT, os.environ.get("GPT_BUILD_DIR", "build/cpu"))
+    folder = tempfile.mkdtemp(prefix="bench-prepare.", dir=options.folder)
+    try:
+        name, lines = corpus()
+        text = "".join(json.loads(line)["text"] for line in lines.splitlines()).encode()
+        times = max(1, round(ENOUGH_BYTES / len(text)))
+        jsonl, joined, out = (os.path.join(folder, part) for part in ("documents.jsonl", "joined.txt", "shards"))
+        for path, part in ((jsonl, lines), (joined, text)):
+            with open(path, "wb") as file:
+                file.write(part * times)
+        size, threads = len(text) * times, ["--threads", str(options.threads)]
+        tokenizer = Program(os.path.join(programs, "bench/bpe"), "encode", joined, *threads)
+        prepare = Program(os.path.join(programs, "chapter02"), "prepare", "--data", jsonl, "--vocab", "gpt2", "--out", out, "--json",
+                          "--quiet", *threads)
+        for _ in range(options.rounds):
+            expected = tokenizer.turn()["tokens"]
+            shutil.rmtree(out, ignore_errors=True)
+            answer = prepare.turn()
+            tokens = sum(answer[f"{split}_tokens"] for split in ("train", "validation", "test")) - answer["documents"]
+            # Where two documents meet in the joined text, a token may go across.
+            if not 0 <= tokens - expected <= answer["documents"]:
+                sys.exit(f"error: {tokens} tokens in the shards, {expected} in the text")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    ratios = [a / b for a, b in zip(tokenizer.seconds, prepare.seconds)]
+    share, foreign = statistics.median(ratios), statistics.median(tokenizer.foreign + prepare.foreign)
+    is_met = share >= BAR and foreign <= machine.FOREIGN_LIMIT
+    rows = [f"| {what} | {size / statistics.median(program.seconds) / 1e6:.0f} MB/s | {statistics.median(program.cpu_s):.2f} s |"
+            for what, program in (("the tokenizer alone", tokenizer), ("from jsonl to shards", prepare))]
+    table = "\n".join([
+        f"{name} {times} times over, {size / 1e6:.0f} MB of text, {options.threads} threads:", "",
+        "| | speed | CPU time of the process |", "|---|---|---|", *rows, "",
+        f"{share:.2f} of the tokenizer's speed (turns from {min(ratios):.2f} to {max(ratios):.2f}; bar: {BAR}; others' CPU: "
+        f"{foreign:.2f}): {'met' if is_met else 'NOT met'}."])
+    print(table)
+    if options.write:
+        with open(TABLE, "w", encoding="utf-8") as file:
+            file.write(f"{table}\n\nMedians of {options.rounds} turns each. Command: `make bench ARGS=\"prepare --write\"`. Machine: "
+                       f"{machine.description(options.threads, cores)}; {datetime.date.today()}, "
+                       f"{machine.commit()}.\n")
+    sys.exit(0 if is_met else 1)
+
+
+if __name__ == "__main__":
+    main()
