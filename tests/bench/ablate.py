@@ -30,7 +30,7 @@ IDEAS = [
     ("chunk", "4 MiB of packed b at once: 10 MiB instead", "abc",
      [(GEMM, "kChunkFloats = 1 << 20,", "kChunkFloats = 10 << 18,")]),
     ("strips", "a is packed in strips of 8 rows, the next ones prefetched: one row at a time instead", "abce",
-     [(GEMM, "constexpr int kStrip = 8;                                 // rows", "constexpr int kStrip = 1;  // rows"),
+     [(GEMM, "constexpr int kStrip = 8;  // rows", "constexpr int kStrip = 1;  // rows"),
       (GEMM, "for (int i = 0; i < rows; i += 16) __builtin_prefetch(a + (kStrip + r) * lda + i);", "{}")]),
     ("prefetch_c", "tiles of c are prefetched: not", "abce",
      [(GEMM, "prefetch_tile(start ? start + at : p.c + at, p.N, tile_rows, columns);", "")]),
