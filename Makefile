@@ -195,7 +195,7 @@ fuzz: setup
 	$(Q)CXX='$(CXX)' FUZZ_SECONDS='$(FUZZ_SECONDS)' tests/fuzz/run.sh
 fuzzers: $(FUZZERS)
 
-## check: all that must hold before a change goes in, sanitizers included: about 15 minutes on two cores
+## check: all that must hold before a change goes in, sanitizers included: about 50 minutes on two cores
 check: setup
 	$(Q)CXX='$(CXX)' tools/check
 
