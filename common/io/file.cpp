@@ -14,8 +14,8 @@
 namespace {
 
 constexpr size_t kBufferBytes = size_t(1) << 20;
-constexpr size_t kLargePiece = size_t(1)
-                               << 14;  // bytes; a call to the system costs less than copying so many
+// A call to the system costs less than copying so many bytes.
+constexpr size_t kLargePiece = size_t(1) << 14;
 
 // Closes what it holds, also when a test's failure handler throws.
 struct Descriptor {
