@@ -37,10 +37,10 @@ OPTIMISE_cpu   := -O3
 OPTIMISE_host  := -O2 -g
 OPTIMISE_debug := -O0 -g -DGPT_DEBUG
 # GCC sees uninitialised variables that are none once a sanitizer has rewritten the code (std::regex is enough).
-SANITIZE       := -O1 -g1 -DGPT_DEBUG $(if $(findstring clang,$(CXX)),,-Wno-maybe-uninitialized)
+SANITIZE       := -O0 -g1 -DGPT_DEBUG $(if $(findstring clang,$(CXX)),,-Wno-maybe-uninitialized)
 OPTIMISE_asan  := $(SANITIZE) -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 OPTIMISE_tsan  := $(SANITIZE) -fsanitize=thread
-OPTIMISE_fuzz  := $(OPTIMISE_asan) -fsanitize=fuzzer-no-link
+OPTIMISE_fuzz  := $(OPTIMISE_asan)
 OPTIMISE := $(OPTIMISE_$(BUILD))
 ifeq ($(OPTIMISE),)
 $(error BUILD=$(BUILD) is unknown: use cpu, cuda, host, debug, asan or tsan)
@@ -63,7 +63,7 @@ endif
 # These builds have the CUDA kernels too, compiled by g++ against common/cuda_on_host (its head explains). A CUDA
 # thread waits by a few instructions of assembly on x86-64 and by ucontext elsewhere; FIBERS=ucontext asks for it.
 FIBERS ?= auto
-ON_HOST := $(filter host debug asan tsan,$(BUILD))
+ON_HOST := $(filter host debug asan tsan fuzz,$(BUILD))
 WITH_CUDA := $(ON_HOST)$(filter cuda,$(BUILD))
 CUDA_FLAGS := $(if $(WITH_CUDA),-DGPT_WITH_GPU) \
               $(if $(ON_HOST),-DGPT_CUDA_ON_HOST $(if $(filter ucontext,$(FIBERS)),-DCUDA_ON_HOST_UCONTEXT))
@@ -85,10 +85,13 @@ FLAGS = -std=c++17 $(WARN) $(OPTIMISE) $(CUDA_FLAGS) $(TARGET_CPU) -fno-math-err
         -Icommon -I. -isystem .deps/include $(addprefix -isystem ,$(wildcard $(CUDA_TOP)/include)) $(CXXFLAGS)
 # Machine code for each card, and the last one's intermediate code, which the driver of a newer card compiles when it loads.
 # -lineinfo lets compute-sanitizer and the profilers name lines; -Xptxas -v says what `make registers` gathers.
+# NVCC_AS=-ptx: only the intermediate code, which all of nvcc's warnings come before.
+NVCC_AS := -c
 NVCC_FLAGS = -std=c++17 -O3 -lineinfo -Xptxas -v -Werror all-warnings $(addprefix -Xcompiler ,$(WARN)) $(CUDA_FLAGS) \
              -Icommon -I. $(if $(filter-out g++,$(CXX)),-ccbin $(lastword $(CXX))) $(CXXFLAGS) \
-             $(foreach a,$(ARCHS),-gencode arch=compute_$a$(COMMA)code=$(if $(filter $a,$(lastword $(ARCHS))),[sm_$a$(COMMA)compute_$a],sm_$a))
-LINK = $(CXX) $(OPTIMISE) -pthread -o $@ $(filter %.o %.a,$^) $(LIBS) $(CUDA_LIBS) $(LDFLAGS)
+             $(if $(filter -ptx,$(NVCC_AS)),-arch=compute_$(lastword $(ARCHS)),$(foreach a,$(ARCHS), \
+             -gencode arch=compute_$a$(COMMA)code=$(if $(filter $a,$(lastword $(ARCHS))),[sm_$a$(COMMA)compute_$a],sm_$a)))
+LINK = $(CXX) $(OPTIMISE) -pthread -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS) $(CUDA_LIBS) $(LDFLAGS)
 FLAGS_STAMP := $(CXX) $(FLAGS) $(LDFLAGS) $(if $(filter cuda,$(BUILD)),$(NVCC) $(NVCC_FLAGS))
 
 # build/cpu, build/debug ...; what differs from the default is part of the name: build/cpu-x86-64-v3-clang++,
@@ -132,7 +135,8 @@ ifneq ($(filter-out $2/main.cpp,$(wildcard $2/*.cpp)),)
 CHAPTER_LIBS := $(OUT)/libchapter$1.a $$(CHAPTER_LIBS)
 $(OUT)/libchapter$1.a: $(call obj,$(filter-out $2/main.cpp,$(wildcard $2/*.cpp)))
 endif
-$(OUT)/chapter$1: $(call obj,$2/main.cpp) $$(CHAPTER_LIBS) $(LIB)
+LIBS_chapter$1 := $$(CHAPTER_LIBS)
+$(OUT)/chapter$1: $(call obj,$2/main.cpp) $$(LIBS_chapter$1) $(LIB)
 .PHONY: chapter$1 run-chapter$1
 chapter$1: $(OUT)/chapter$1
 	$(if $(filter build/$(DEFAULT_BUILD),$(OUT)),@ln -sfn $(DEFAULT_BUILD)/chapter$1 build/chapter$1,@:)
@@ -163,16 +167,17 @@ data:
 test: test-unit chapters
 	$(Q)$(MAKE) test-scripts
 
-# One program per folder of tests; those of a folder of common/ need no chapter.
+# One program per folder of tests. Those of a folder of common/ need no chapter, a chapter's none that comes after it.
+LIBS_golden := $(LIBS_chapter00)
 SUITE_PROGRAMS := $(patsubst %,$(OUT)/test-%,$(filter-out $(NO_SUITES),$(SUITES)))
 define suite_rules
-$(OUT)/test-$1: $(call obj,$(filter tests/$1/% tests/support/%,$(TESTS))) $(if $(wildcard common/$1),,$(CHAPTER_LIBS)) $(LIB)
+$(OUT)/test-$1: $(call obj,$(filter tests/$1/% tests/support/%,$(TESTS))) $(if $(wildcard common/$1),,$(or $(LIBS_$1),$(CHAPTER_LIBS))) $(LIB)
 endef
 $(foreach s,$(filter-out $(NO_SUITES),$(SUITES)),$(eval $(call suite_rules,$s)))
 # Version 3 of Catch2 has an archive, version 2 has none; looked up when linking, because `setup` may have installed it.
 $(SUITE_PROGRAMS): private LIBS = $(firstword $(wildcard $(addsuffix /libCatch2.a,.deps/lib /usr/local/lib /usr/lib/*)))
-# Catch2's main takes half a minute to optimise and gains nothing.
-$(OUT)/tests/support/main.o: private OPTIMISE := $(filter-out -O%,$(OPTIMISE)) -O0
+# Catch2 itself takes half a minute to optimise or to instrument, and gains nothing.
+$(OUT)/tests/support/main.o: private OPTIMISE := -O0
 
 ## all: build chapters, tests and benchmarks, run nothing
 all: chapters benches $(SUITE_PROGRAMS)
@@ -183,7 +188,10 @@ test-unit: $(SUITE_PROGRAMS)
 	$(Q)tests/run.sh $(BUILD) $(SUITE_PROGRAMS) -- $(ARGS)
 
 ## test-scripts: only the shell tests (command lines, data scripts, the checkers themselves)
-test-scripts: chapters $(filter %/ladder,$(BENCHES))
+# A chapter's scripts run that chapter, the others whatever they like.
+SCRIPTS_NEED = $(foreach s,$(SCRIPTS),$(if $(filter %/test_ladder.sh,$s),$(filter %/ladder,$(BENCHES)), \
+               $(or $(filter chapter%,$(word 2,$(subst /, ,$s))),chapters)))
+test-scripts: $(sort $(SCRIPTS_NEED))
 	$(Q)GPT_BUILD_DIR=$(OUT) tests/run.sh scripts $(SCRIPTS)
 
 ## exercises-check: every untouched exercise fails, every solution passes
@@ -195,7 +203,7 @@ fuzz: setup
 	$(Q)CXX='$(CXX)' FUZZ_SECONDS='$(FUZZ_SECONDS)' tests/fuzz/run.sh
 fuzzers: $(FUZZERS)
 
-## check: all that must hold before a change goes in, sanitizers included: about 50 minutes on two cores
+## check: all that must hold before a change goes in, sanitizers included: half an hour on two cores
 check: setup
 	$(Q)CXX='$(CXX)' tools/check
 
@@ -267,7 +275,7 @@ registers: nvcc-objects
 nvcc-objects:
 	$(NVCC_CHECK) PRECISION=fp32 OUT=build/nvcc-fp32 kernels
 	$(NVCC_CHECK) PRECISION=bf16 OUT=build/nvcc-bf16 kernels chapter00
-	$(NVCC_CHECK) PRECISION=bf16 OUT=build/nvcc-debug CUDA_ARCH=$(lastword $(NVCC_ARCHS)) CXXFLAGS=-DGPT_DEBUG kernels
+	$(NVCC_CHECK) PRECISION=bf16 OUT=build/nvcc-debug CUDA_ARCH=$(lastword $(NVCC_ARCHS)) NVCC_AS=-ptx CXXFLAGS=-DGPT_DEBUG kernels
 endif
 
 ## kernels: only compile the CUDA kernels, for BUILD
@@ -308,8 +316,33 @@ $(OUT)/flags: setup
 $(OUT)/sources: setup
 	$(call stamp,echo '$(SOURCES)')
 
-# GCC fuses a * b + c by itself; clang needs to be told.
-$(OUT)/common/kernels/cpu/%.o: private FLAGS += -ffp-contract=fast
+# Tests compile for longer than they run. Most of what each reads is Catch2, which is compiled once, ahead of them
+# (catch.h.gch: GCC and clang take it in place of catch.h), and -O3 is for what is tested.
+CATCH := $(OUT)/tests/catch.h
+TEST_OBJECTS := $(call obj,$(filter $(SUITES:%=tests/%/%),$(TESTS)))
+$(CATCH).gch $(TEST_OBJECTS): private FLAGS += $(if $(filter cpu host cuda,$(BUILD)),-O1)
+$(CATCH).gch: tests/support/catch.h $(OUT)/flags
+	$(call say,c++,$<)
+	@mkdir -p $(@D)
+	@echo '#include "$<"' >$(CATCH)
+	$(Q)$(CXX) $(FLAGS) -MMD -MP -x c++-header $(CATCH) -o $@
+-include $(CATCH).d
+WITH_CATCH := $(filter-out %/test_simd.o,$(TEST_OBJECTS))
+$(WITH_CATCH): $(CATCH).gch
+$(WITH_CATCH): private FLAGS += -include $(CATCH)
+# Of vectors, the tests compile the header itself.
+$(OUT)/tests/kernels/test_simd.o: private FLAGS += $(if $(filter cpu host cuda,$(BUILD)),-O2)
+# Under a sanitizer everything compiles for longer than it runs; what loops over numbers is worth optimising there.
+ifneq ($(filter asan tsan fuzz,$(BUILD)),)
+$(foreach f,core kernels cuda_on_host,$(OUT)/common/$f/%.o): private FLAGS += -O1
+endif
+# libFuzzer watches which branches the readers of files take.
+ifeq ($(BUILD),fuzz)
+$(foreach f,common/io chapters tests/fuzz,$(OUT)/$f/%.o): private FLAGS += -fsanitize=fuzzer-no-link
+endif
+# GCC fuses a * b + c by itself; clang needs to be told. Between the two a sanitizer puts its checks, and then some copies of
+# an inlined loop would be fused and others not: there none is.
+$(OUT)/common/kernels/cpu/%.o: private FLAGS += -ffp-contract=$(if $(filter asan tsan fuzz,$(BUILD)),off,fast)
 # What the kernels are compiled for: a card without is refused in one line.
 $(OUT)/common/core/cuda_card.o: private FLAGS += $(if $(filter cuda,$(BUILD)),-DGPT_CUDA_ARCHS=$(subst $(SPACE),$(COMMA),$(ARCHS:%a=%)))
 # An exercise that is not solved yet may have unused variables.
@@ -325,7 +358,7 @@ ifeq ($(BUILD),cuda)
 $(OUT)/%.o: %.cu $(OUT)/flags
 	$(call say,nvcc,$< $(ARCHS:%=sm_%) $(PRECISION))
 	@mkdir -p $(@D)
-	$(Q)$(NVCC) $(NVCC_FLAGS) -MMD -MP -c $< -o $@ >$(@:.o=.ptxas) 2>&1 || { grep -v '^ptxas info' $(@:.o=.ptxas) >&2; exit 1; }
+	$(Q)$(NVCC) $(NVCC_FLAGS) -MMD -MP $(NVCC_AS) $< -o $@ >$(@:.o=.ptxas) 2>&1 || { grep -v '^ptxas info' $(@:.o=.ptxas) >&2; exit 1; }
 else
 $(OUT)/%.o: %.cu $(OUT)/flags
 	$(call say,cu,$<)
@@ -340,7 +373,8 @@ $(LIB): $(call obj,$(COMMON))
 
 $(EXERCISE_PROGRAMS): $(OUT)/%: $(OUT)/%.o $(CHAPTER_LIBS) $(LIB)
 $(OUT)/bench/ladder: $(call obj,$(LADDER))
-$(BENCHES): $(OUT)/bench/%: $(OUT)/tests/bench/%.o $(CHAPTER_LIBS) $(LIB)
+$(filter-out %/ladder,$(BENCHES)): $(CHAPTER_LIBS)
+$(BENCHES): $(OUT)/bench/%: $(OUT)/tests/bench/%.o $(LIB)
 # libFuzzer brings its own main; without it (g++), ours replays files and damages them.
 $(FUZZERS): $(OUT)/fuzz/%: $(OUT)/tests/fuzz/%.o $(CHAPTER_LIBS) $(LIB)
 ifeq ($(BUILD),fuzz)

@@ -3,6 +3,7 @@
 #   tests/run.sh BUILD PROGRAM... -- ARGUMENTS      Catch2 programs; ARGUMENTS are theirs
 #   tests/run.sh scripts SCRIPT...                  shell tests: they pass when they exit 0
 # TEST_JOBS=2 runs two of them at a time: for those that use one core, as under sanitizers.
+# GPT_PROOFS=FOLDER keeps what each program compared, for tools/proof: FOLDER/PROGRAM (tests/support/proof.h).
 set -uo pipefail
 TEST_JOBS=${TEST_JOBS:-1}
 kind=$1
@@ -29,6 +30,7 @@ run_one() {
     if [ "$kind" = scripts ]; then
         output=$(bash "$program" 2>&1)
     else
+        [ -z "${GPT_PROOFS:-}" ] || export GPT_PROOF=$GPT_PROOFS/${program##*/}
         output=$("${launcher[@]}" "$program" "${arguments[@]}" 2>&1)
     fi
     status=$?

@@ -25,14 +25,14 @@ namespace {
 
 // ---- races ------------------------------------------------------------------------------------------------
 
-constexpr int kMissingBarrierWrites = __LINE__ + 3, kMissingBarrierReads = __LINE__ + 4;
+[[maybe_unused]] constexpr int kMissingBarrierWrites = __LINE__ + 3, kMissingBarrierReads = __LINE__ + 4;
 __global__ void missing_barrier_kernel(float* out) {  // neighbours are read before all have written
     __shared__ float tile[64];
     tile[threadIdx.x] = float(threadIdx.x);
     out[threadIdx.x] = tile[(threadIdx.x + 1) % 64];
 }
 
-constexpr int kTileIsOverwritten = __LINE__ + 5, kTileIsRead = __LINE__ + 7;
+[[maybe_unused]] constexpr int kTileIsOverwritten = __LINE__ + 5, kTileIsRead = __LINE__ + 7;
 __global__ void missing_second_barrier_kernel(float* out) {  // a tile is overwritten while others read it
     __shared__ float tile[64];
     float sum = 0;
@@ -52,7 +52,7 @@ __global__ void missing_syncwarp_kernel(float* out) {  // lanes of a warp do not
     out[threadIdx.x] = tile[threadIdx.x];
 }
 
-constexpr int kCopyIsRead = __LINE__ + 7;
+[[maybe_unused]] constexpr int kCopyIsRead = __LINE__ + 7;
 __global__ void barrier_before_wait_kernel(float* out) {  // the other thread has not waited for its copy
     __shared__ float tile[32];
     cp_async<4>(&tile[threadIdx.x], out + threadIdx.x);
@@ -103,7 +103,7 @@ __global__ void past_global_kernel(float* out, int shift) {
 
 constexpr int kMisalignedRead = __LINE__ + 2;
 __global__ void misaligned_kernel(float* out) {
-    const float4 v = *reinterpret_cast<const float4*>(out + 1);
+    const float4& v = *reinterpret_cast<const float4*>(out + 1);
     out[0] = v.x + v.w;
 }
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # run.sh - runs every fuzz target of this folder for FUZZ_SECONDS (30) under AddressSanitizer and UBSan.
-# With clang's libFuzzer where it works, else with standalone/main.cpp. Seeds: tests/fuzz/corpus/NAME/. What libFuzzer
-# finds on the way stays in build/fuzz-corpus/NAME/; an input that fails is left as build/fuzz-corpus/NAME-crash-*.
+# With clang's libFuzzer where it works (--has-libfuzzer only asks that), else with standalone/main.cpp. Seeds:
+# tests/fuzz/corpus/NAME/. What libFuzzer finds on the way stays in build/fuzz-corpus/NAME/; an input that fails is left as
+# build/fuzz-corpus/NAME-crash-*.
 set -uo pipefail
 seconds=${FUZZ_SECONDS:-30}
 shopt -s nullglob
@@ -14,8 +15,14 @@ case ${CXX:-} in *clang*) clang=$CXX ;; esac
 mkdir -p build
 probe=$(mktemp)
 trap 'rm -f "$probe"' EXIT
-if echo 'extern "C" int LLVMFuzzerTestOneInput(const unsigned char*, unsigned long) { return 0; }' |
-    $clang -x c++ -fsanitize=fuzzer,address - -o "$probe" 2>/dev/null; then
+has_libfuzzer() {
+    echo 'extern "C" int LLVMFuzzerTestOneInput(const unsigned char*, unsigned long) { return 0; }' |
+        $clang -x c++ -fsanitize=fuzzer,address - -o "$probe" 2>/dev/null
+}
+if [ "${1:-}" = --has-libfuzzer ]; then
+    has_libfuzzer
+    exit
+elif has_libfuzzer; then
     driver=libfuzzer folder=build/fuzz-${clang##*/}
     make BUILD=fuzz MARCH=native CXX="$clang" fuzzers || exit 1
 else

@@ -58,7 +58,7 @@ std::string compare_all_widths() {
     return difference;
 }
 
-bool runs_on_tensor_cores(int64_t HS) {
+[[maybe_unused]] bool runs_on_tensor_cores(int64_t HS) {
     return attention_mma::has_head_size(HS) && attention_on_tensor_cores().is_chosen();
 }
 

@@ -158,7 +158,8 @@ struct Arrays {  // what the fused kernels and their parts read and write
 }  // namespace
 
 TEST_CASE("gpu::add_layernorm equals dropout, add_forward and layernorm to the last bit", "[cuda]") {
-    const auto [N, C] = GENERATE(table<int64_t, int64_t>({{1, 1}, {3, 19}, {67, 24}, {70, 264}, {4, 768}}));
+    const auto size = GENERATE(table<int64_t, int64_t>({{1, 1}, {3, 19}, {67, 24}, {70, 264}, {4, 768}}));
+    const int64_t N = std::get<0>(size), C = std::get<1>(size);
     const float probability = GENERATE(0.0f, 0.3f);
     const Form& form = *GENERATE(&kPlain, &kWarp);
     if (!form.takes(C) || (kUnderTsan && N * C > 2500)) return;
