@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <condition_variable>
 #include <cstring>
 #include <mutex>
 #include <optional>
@@ -14,6 +13,7 @@
 #include "chapters/01_bpe/piece_cache.h"
 #include "chapters/01_bpe/token_index.h"
 #include "core/check.h"
+#include "core/in_order.h"
 #include "core/parallel.h"
 #include "io/utf8.h"
 
@@ -274,62 +274,10 @@ class BorrowedEncoder {
     std::unique_ptr<Encoder> encoder_;
 };
 
+// Of a text, for one thread at a time.
 struct Portion {
     std::string_view text;
     std::vector<int> ids;
-    bool is_encoded = false;
-};
-
-// A text on its way through several threads: its portions are taken in order, encoded in any order, joined in order. Nobody
-// waits for a slow neighbour until the most that may be on the way are.
-class Portions {
-  public:
-    Portions(Pattern pattern, std::string_view text, size_t most_on_the_way, std::vector<int>* ids)
-        : pattern_(pattern), text_(text), ids_(ids), ids_before_(ids->size()), ring_(most_on_the_way) {}
-
-    // The next portion; null when there is none left.
-    Portion* take() {
-        std::unique_lock<std::mutex> lock(mutex_);
-        joined_one_.wait(lock, [&] { return taken_ - joined_ < ring_.size() || begin_ == text_.size(); });
-        if (begin_ == text_.size()) return nullptr;
-        const size_t end = certain_cut(pattern_, text_, std::min(begin_ + kPortionBytes, text_.size()));
-        Portion& portion = ring_[taken_++ % ring_.size()];
-        portion.text = text_.substr(begin_, end - begin_);
-        begin_ = end;
-        return &portion;
-    }
-
-    // Joins what has its turn, unless another thread is at it: that one will see this portion, too.
-    void give_back(Portion* portion) {
-        std::unique_lock<std::mutex> lock(mutex_);
-        portion->is_encoded = true;
-        if (is_joining_) return;
-        is_joining_ = true;
-        for (Portion* first; (first = &ring_[joined_ % ring_.size()])->is_encoded; joined_++) {
-            lock.unlock();
-            make_room(ids_, first->ids.size(), ids_before_, size_t(first->text.data() - text_.data()),
-                      text_.size());
-            ids_->insert(ids_->end(), first->ids.begin(), first->ids.end());
-            first->ids.clear();
-            lock.lock();
-            first->is_encoded = false;
-            joined_one_.notify_one();
-        }
-        is_joining_ = false;
-    }
-
-  private:
-    const Pattern pattern_;
-    const std::string_view text_;
-    std::vector<int>* const ids_;
-    const size_t ids_before_;
-
-    std::mutex mutex_;  // for all below; of a portion, between take and give_back only its is_encoded
-    std::condition_variable joined_one_;
-    std::vector<Portion> ring_;
-    size_t begin_ = 0;               // of what nobody has taken
-    size_t taken_ = 0, joined_ = 0;  // portions
-    bool is_joining_ = false;
 };
 
 }  // namespace
@@ -347,12 +295,27 @@ void Bpe::append_encoded(std::string_view text, std::vector<int>* ids) const {
     }
     tables_->known_pieces(
         vocabulary_);  // now with all threads; inside the loop one would do it and the others wait
-    Portions portions(vocabulary_.pattern, text, kPortionsPerThread * size_t(parallel::num_threads()), ids);
+    const size_t ids_before = ids->size();
+    size_t begin = 0;  // of what nobody has taken
+    const auto cut = [&](Portion* portion) {
+        const size_t end =
+            certain_cut(vocabulary_.pattern, text, std::min(begin + kPortionBytes, text.size()));
+        portion->text = text.substr(begin, end - begin);
+        begin = end;
+        return !portion->text.empty();
+    };
+    const auto join = [&](Portion* portion) {
+        make_room(ids, portion->ids.size(), ids_before, size_t(portion->text.data() - text.data()),
+                  text.size());
+        ids->insert(ids->end(), portion->ids.begin(), portion->ids.end());
+        portion->ids.clear();
+    };
+    InOrder<Portion> portions(kPortionsPerThread * size_t(parallel::num_threads()));
     parallel_for(parallel::num_threads(), [&](int64_t) {
         BorrowedEncoder encoder(*this, &tables_->mutex, &tables_->idle);
-        while (Portion* portion = portions.take()) {
+        while (Portion* const portion = portions.take(cut)) {
             encoder->encode(portion->text, &portion->ids);
-            portions.give_back(portion);
+            portions.give_back(portion, join);
         }
     });
 }

@@ -2,13 +2,13 @@
 #include "chapters/02_small_gpt/encode_documents.h"
 
 #include <algorithm>
-#include <condition_variable>
 #include <cstring>
 #include <memory>
 #include <mutex>
 
 #include "chapters/02_small_gpt/json_document.h"
 #include "chapters/02_small_gpt/model_file.h"
+#include "core/in_order.h"
 #include "core/parallel.h"
 #include "io/xxhash64.h"
 
@@ -33,77 +33,33 @@ void append_ids(const std::vector<int>& ids, int id_bytes, std::string* bytes) {
     }
 }
 
-// ---- Many threads ---------------------------------------------------------------------------------------------------
-
 struct Stretch {
     std::shared_ptr<SourceBlock> block;
     std::string_view bytes;
     EncodedStretch encoded;
-    bool is_encoded = false;
 };
 
-// Stretches on their way through several threads, as in chapter 01: taken in order, encoded in any order, joined in order.
-// No thread ever waits for all the others; the next block is begun while stretches of the last one are still encoded.
-class Stretches {
+// Cuts what the source has into stretches. The next block is begun while those of the last one are still encoded.
+class Cutter {
   public:
-    using Join = std::function<void(EncodedStretch*)>;
+    explicit Cutter(DocumentSource* source) : source_(source) {}
 
-    Stretches(DocumentSource* source, size_t most_on_the_way, const Join& join)
-        : source_(source), join_(join), ring_(most_on_the_way) {}
-
-    // The next stretch; null when there is none left.
-    Stretch* take() {
-        const std::lock_guard<std::mutex> taking(taking_);
-        {
-            std::unique_lock<std::mutex> lock(mutex_);
-            joined_one_.wait(lock, [&] { return taken_ - joined_ < ring_.size() || failure_; });
-            if (failure_) return nullptr;
-        }
-        if (begin_ == block_bytes_ && !next_block()) return nullptr;
+    // False when there is none left.
+    bool next(Stretch* stretch) {
+        if (begin_ == block_bytes_ && !next_block()) return false;
         const std::string_view bytes = block_->bytes;
         size_t end = bytes.size();
         if (block_->is_lines && begin_ + kStretchBytes < end)
             end = std::min(bytes.find('\n', begin_ + kStretchBytes), end - 1) + 1;
-        Stretch& stretch = ring_[taken_ % ring_.size()];
-        stretch.block = block_;
-        stretch.bytes = bytes.substr(begin_, end - begin_);
-        stretch.encoded.block = block_.get();
-        stretch.encoded.is_last = end == bytes.size();
+        stretch->block = block_;
+        stretch->bytes = bytes.substr(begin_, end - begin_);
+        stretch->encoded.block = block_.get();
+        stretch->encoded.is_last = end == bytes.size();
         begin_ = end;
-        const std::lock_guard<std::mutex> lock(mutex_);
-        taken_++;
-        return &stretch;
+        return true;
     }
 
-    // Joins what has its turn, unless another thread is at it: that one will see this stretch, too.
-    void give_back(Stretch* stretch) {
-        std::unique_lock<std::mutex> lock(mutex_);
-        stretch->is_encoded = true;
-        if (is_joining_) return;
-        is_joining_ = true;
-        for (Stretch* first; (first = &ring_[joined_ % ring_.size()])->is_encoded && !failure_; joined_++) {
-            lock.unlock();
-            join_(&first->encoded);
-            // Nobody else looks at a block whose last stretch is joined.
-            if (first->encoded.is_last) source_->give_back(std::move(first->block->bytes));
-            first->block = nullptr;
-            first->encoded = EncodedStretch();
-            lock.lock();
-            first->is_encoded = false;
-            joined_one_.notify_one();
-        }
-        is_joining_ = false;
-    }
-
-    // Of one of the threads: the others stop, too.
-    void stop(const BackgroundFailure& failure) {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        if (!failure_) failure_ = failure;
-        joined_one_.notify_all();
-    }
-
-    // When all threads are done.
-    const std::optional<BackgroundFailure>& failure() const { return failure_ ? failure_ : source_failure_; }
+    const std::optional<BackgroundFailure>& failure() const { return failure_; }
 
   private:
     bool next_block() {
@@ -112,7 +68,7 @@ class Stretches {
         try {
             is_at_end_ = !source_->next(block.get());
         } catch (const BackgroundFailure& failure) {
-            source_failure_ = failure;
+            failure_ = failure;
             is_at_end_ = true;
         }
         if (is_at_end_) return false;
@@ -123,19 +79,9 @@ class Stretches {
     }
 
     DocumentSource* const source_;
-    const Join& join_;
-
-    std::mutex taking_;  // held while waiting for the source, too; for the next six
     std::shared_ptr<SourceBlock> block_;
-    size_t block_bytes_ = 0, begin_ = 0;  // begin_: of what nobody has taken
+    size_t block_bytes_ = 0, begin_ = 0;  // begin_: of what was not cut off yet
     bool is_at_end_ = false;
-    std::optional<BackgroundFailure> source_failure_;
-
-    std::mutex mutex_;  // for all below; of a stretch, between take and give_back only its is_encoded
-    std::condition_variable joined_one_;
-    std::vector<Stretch> ring_;
-    size_t taken_ = 0, joined_ = 0;
-    bool is_joining_ = false;
     std::optional<BackgroundFailure> failure_;
 };
 
@@ -202,24 +148,36 @@ std::optional<BackgroundFailure> encode_documents(DocumentSource* source, const 
     // note: the first one finds what all of them start with, here on all threads; inside the loop one would do it and
     // the others wait.
     Encoder first(bpe);
-    Stretches stretches(source, kStretchesPerThread * size_t(threads), join);
+    Cutter cutter(source);
+    const auto cut = [&](Stretch* stretch) { return cutter.next(stretch); };
+    const auto join_and_free = [&](Stretch* stretch) {
+        join(&stretch->encoded);
+        // Nobody else looks at a block whose last stretch is joined.
+        if (stretch->encoded.is_last) source->give_back(std::move(stretch->block->bytes));
+        *stretch = Stretch();
+    };
+    std::optional<BackgroundFailure> failure;  // the first; of several threads
+    std::mutex failing;
+    InOrder<Stretch> stretches(kStretchesPerThread * size_t(threads));
     parallel_for(threads, [&](int64_t thread) {
         const bool was_in_background = is_in_background();
         is_in_background() = true;
         try {
             std::unique_ptr<Encoder> own;
             std::vector<int> ids;
-            while (Stretch* const stretch = stretches.take()) {
+            while (Stretch* const stretch = stretches.take(cut)) {
                 if (thread > 0 && !own) own = std::make_unique<Encoder>(bpe);
                 encode(stretch, own ? own.get() : &first, &ids);
-                stretches.give_back(stretch);
+                stretches.give_back(stretch, join_and_free);
             }
-        } catch (const BackgroundFailure& failure) {
-            stretches.stop(failure);
+        } catch (const BackgroundFailure& what) {
+            const std::lock_guard<std::mutex> lock(failing);
+            if (!failure) failure = what;
+            stretches.stop();
         }
         is_in_background() = was_in_background;
     });
-    return stretches.failure();
+    return failure ? failure : cutter.failure();
 }
 
 }  // namespace small_gpt
