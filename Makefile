@@ -332,9 +332,9 @@ $(WITH_CATCH): $(CATCH).gch
 $(WITH_CATCH): private FLAGS += -include $(CATCH)
 # Of vectors, the tests compile the header itself.
 $(OUT)/tests/kernels/test_simd.o: private FLAGS += $(if $(filter cpu host cuda,$(BUILD)),-O2)
-# Under a sanitizer everything compiles for longer than it runs; what loops over numbers is worth optimising there.
+# Under a sanitizer everything compiles for longer than it runs; what loops over numbers and bytes is worth optimising there.
 ifneq ($(filter asan tsan fuzz,$(BUILD)),)
-$(foreach f,core kernels cuda_on_host,$(OUT)/common/$f/%.o): private FLAGS += -O1
+$(foreach f,common/core common/kernels common/cuda_on_host chapters/01_bpe,$(OUT)/$f/%.o): private FLAGS += -O1
 endif
 # libFuzzer watches which branches the readers of files take.
 ifeq ($(BUILD),fuzz)

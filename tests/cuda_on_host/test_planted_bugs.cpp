@@ -72,7 +72,7 @@ __global__ void missing_atomic_kernel(float* out) {
 
 // ---- bad accesses -----------------------------------------------------------------------------------------
 
-constexpr int kStaticSharedRead = __LINE__ + 6;
+[[maybe_unused]] constexpr int kStaticSharedRead = __LINE__ + 6;
 __global__ void past_static_shared_kernel(float* out, int shift) {
     __shared__ float tile[64];
     tile[threadIdx.x] = 1;
@@ -81,14 +81,14 @@ __global__ void past_static_shared_kernel(float* out, int shift) {
     out[threadIdx.x] = neighbour[threadIdx.x];
 }
 
-constexpr int kStaticIndex = __LINE__ + 4;
+[[maybe_unused]] constexpr int kStaticIndex = __LINE__ + 4;
 __global__ void static_index_kernel(float* out, int shift) {
     __shared__ float tile[64];
     tile[threadIdx.x] = 1;
     out[threadIdx.x] = tile[int(threadIdx.x) + shift];
 }
 
-constexpr int kDynamicSharedRead = __LINE__ + 5;
+[[maybe_unused]] constexpr int kDynamicSharedRead = __LINE__ + 5;
 __global__ void past_dynamic_shared_kernel(float* out, int shift) {
     float* tile = dynamic_shared<float>();
     tile[threadIdx.x] = 1;
@@ -96,12 +96,12 @@ __global__ void past_dynamic_shared_kernel(float* out, int shift) {
     out[threadIdx.x] = tile[int(threadIdx.x) + shift];
 }
 
-constexpr int kGlobalWrite = __LINE__ + 2;
+[[maybe_unused]] constexpr int kGlobalWrite = __LINE__ + 2;
 __global__ void past_global_kernel(float* out, int shift) {
     out[int(threadIdx.x) + shift] = 1;
 }
 
-constexpr int kMisalignedRead = __LINE__ + 2;
+[[maybe_unused]] constexpr int kMisalignedRead = __LINE__ + 2;
 __global__ void misaligned_kernel(float* out) {
     const float4& v = *reinterpret_cast<const float4*>(out + 1);
     out[0] = v.x + v.w;

@@ -23,10 +23,10 @@ if [ "${1:-}" = --has-libfuzzer ]; then
     has_libfuzzer
     exit
 elif has_libfuzzer; then
-    driver=libfuzzer folder=build/fuzz-${clang##*/}
+    driver=libfuzzer folder=build/fuzz-${clang##*/}${PRECISION:+-$PRECISION}
     make BUILD=fuzz MARCH=native CXX="$clang" fuzzers || exit 1
 else
-    driver=standalone folder=build/asan
+    driver=standalone folder=build/asan${PRECISION:+-$PRECISION}
     make BUILD=asan MARCH=native CXX=g++ fuzzers || exit 1
 fi
 

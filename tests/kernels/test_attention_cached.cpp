@@ -43,7 +43,7 @@ TEST_CASE("cached attention is the last row of attention", "[cpu][attention]") {
     check(CachedProblem(1 + (T + HS) % 3, T, 1 + T % 3, HS, T / 2, T % 5));
 }
 
-TEST_CASE("cached attention: GPT-2's heads, and a long context", "[cpu][attention]") {
+TEST_CASE("cached attention: GPT-2's heads, and a long context", "[cpu][attention][slow]") {
     check(CachedProblem(1, 300, 12, 64, 299, 724));
     check(CachedProblem(2, 1024, 1, 64, 0, 0));
 }
