@@ -338,7 +338,7 @@ $(foreach f,common/core common/kernels common/cuda_on_host chapters/01_bpe,$(OUT
 endif
 # libFuzzer watches which branches the readers of files take.
 ifeq ($(BUILD),fuzz)
-$(foreach f,common/io chapters tests/fuzz,$(OUT)/$f/%.o): private FLAGS += -fsanitize=fuzzer-no-link
+$(foreach f,common/io/ chapters/01_bpe/ chapters/02_small_gpt/json_ tests/fuzz/,$(OUT)/$f%.o): private FLAGS += -fsanitize=fuzzer-no-link
 endif
 # GCC fuses a * b + c by itself; clang needs to be told. Between the two a sanitizer puts its checks, and then some copies of
 # an inlined loop would be fused and others not: there none is.

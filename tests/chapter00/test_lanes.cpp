@@ -90,7 +90,7 @@ TEST_CASE("lanes give the gradients of the whole batch, with its dropout", "[cha
     }
 }
 
-TEST_CASE("lanes give the same bytes for any number of threads", "[chapter00][cpu]") {
+TEST_CASE("lanes give the same bytes for any number of threads", "[chapter00][cpu][threads]") {
     const GptConfig config = small(0.25f);
     const Batch batch = some_batch(config);
     Gpt gpt(Device::kCpu, config);
@@ -125,7 +125,8 @@ TEST_CASE("micro-batches that are cut into the same lanes give the bytes of the 
     REQUIRE(parts.grads == whole.grads);
 }
 
-TEST_CASE("a thread that finds no lane left has no say in what dropout draws next", "[chapter00][cpu]") {
+TEST_CASE("a thread that finds no lane left has no say in what dropout draws next",
+          "[chapter00][cpu][threads]") {
     Gpt gpt(Device::kCpu, small(0.25f));
     const int before = parallel::num_threads();
     parallel::set_num_threads(4);

@@ -74,7 +74,8 @@ TEST_CASE("the model learns one batch by heart", "[chapter00][cpu]") {
     REQUIRE(loss < 0.1f);
 }
 
-TEST_CASE("the tape's gradients are those of the backward pass by hand, bit for bit", "[chapter00][cpu]") {
+TEST_CASE("the tape's gradients are those of the backward pass by hand, bit for bit",
+          "[chapter00][cpu][threads]") {
     GptConfig config = tiny();
     config.tied = GENERATE(false, true);
     config.activation = GENERATE(Activation::kGelu, Activation::kRelu);

@@ -204,7 +204,7 @@ TEST_CASE("a rank file whose merges lead back to smaller ranks", "[chapter01][bp
         }
 }
 
-TEST_CASE("threads change nothing", "[chapter01][bpe]") {
+TEST_CASE("threads change nothing", "[chapter01][bpe][threads]") {
 #ifdef GPT_DEBUG
     constexpr int kBytes = 700000;  // slow, under a sanitizer; still portions for everybody
 #else

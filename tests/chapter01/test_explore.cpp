@@ -96,7 +96,7 @@ TEST_CASE("bits per byte: nats per token become bits per byte", "[chapter01][cpu
     REQUIRE(of_bytes.total() == Approx(8).epsilon(0.05));
 }
 
-TEST_CASE("bits per byte: training helps, and threads change nothing", "[chapter01][cpu]") {
+TEST_CASE("bits per byte: training helps, and threads change nothing", "[chapter01][cpu][threads]") {
     const std::string train = words(4000), held_out = words(1000);
     SmallModelOptions options = tiny_model();
     options.batch = 8;

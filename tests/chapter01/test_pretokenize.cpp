@@ -305,7 +305,7 @@ TEST_CASE("a cut is found near by in ordinary text", "[chapter01][cpu]") {
 }
 
 // Two million characters; what is quadratic takes hours.
-TEST_CASE("the time is linear in the text", "[chapter01][cpu]") {
+TEST_CASE("the time is linear in the text", "[chapter01][cpu][slow]") {
     const size_t n = 2000000;
     std::string mixed, indented, digits;
     while (mixed.size() < n) mixed += " \n\t\r ";

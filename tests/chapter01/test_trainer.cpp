@@ -91,7 +91,7 @@ TEST_CASE("training makes the merges that recounting every pair makes", "[chapte
         }
 }
 
-TEST_CASE("training on words makes the merges that recounting makes", "[chapter01][cpu]") {
+TEST_CASE("training on words makes the merges that recounting makes", "[chapter01][cpu][slow]") {
     const std::string text = random_words(3, 20000);
     REQUIRE(merges_of(train_bpe({text}, options_of(700))) == merges_of(plain::train(text, 700)));
 }
@@ -115,7 +115,7 @@ TEST_CASE("the first 8,000 merges of tiny Shakespeare are HuggingFace's", "[chap
     }
 }
 
-TEST_CASE("the merges do not depend on the number of threads", "[chapter01][cpu]") {
+TEST_CASE("the merges do not depend on the number of threads", "[chapter01][cpu][threads]") {
     const ThreadsRestored restored;
     const std::string text = random_words(5, 3 << 20);  // long enough to be cut among threads
     const std::string second = random_words(6, 100000);
@@ -206,7 +206,7 @@ TEST_CASE("what cannot be trained is refused with the reason", "[chapter01][cpu]
     REQUIRE_THAT(refusal({"text"}, 300, {"x"}).message, contains("ordinary token"));  // a byte is one
 }
 
-TEST_CASE("pieces are counted as a map would count them", "[chapter01][cpu]") {
+TEST_CASE("pieces are counted as a map would count them", "[chapter01][cpu][threads]") {
     const ThreadsRestored restored;
     const int threads = GENERATE(1, 2, 5);
     parallel::set_num_threads(threads);

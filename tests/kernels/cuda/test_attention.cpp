@@ -67,7 +67,7 @@ TEST_CASE("gpu::attention agrees with plain loops for every width of head", "[cu
     check(Problem(2, 40, 2, HS));
 }
 
-TEST_CASE("gpu::attention agrees with plain loops at the sizes of a small model", "[cuda][attention]") {
+TEST_CASE("gpu::attention agrees with plain loops at the sizes of a small model", "[cuda][attention][slow]") {
     check(Problem(1, 256, 4, 32));
     check(Problem(1, 300, 1, 64));
 }
