@@ -274,7 +274,7 @@ registers: nvcc-objects
 	$(Q)NVCC='$(NVCC)' tools/registers
 nvcc-objects:
 	$(NVCC_CHECK) PRECISION=fp32 OUT=build/nvcc-fp32 kernels
-	$(NVCC_CHECK) PRECISION=bf16 OUT=build/nvcc-bf16 kernels chapter00
+	$(NVCC_CHECK) PRECISION=bf16 OUT=build/nvcc-bf16 OPTIMISE_cuda=-O0 kernels chapter00
 	$(NVCC_CHECK) PRECISION=bf16 OUT=build/nvcc-debug CUDA_ARCH=$(lastword $(NVCC_ARCHS)) NVCC_AS=-ptx CXXFLAGS=-DGPT_DEBUG kernels
 endif
 
