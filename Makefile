@@ -203,7 +203,7 @@ fuzz: setup
 	$(Q)CXX='$(CXX)' FUZZ_SECONDS='$(FUZZ_SECONDS)' tests/fuzz/run.sh
 fuzzers: $(FUZZERS)
 
-## check: all that must hold before a change goes in, sanitizers included: about forty minutes on two cores
+## check: all that must hold before a change goes in, sanitizers included: about 45 minutes on two cores
 check: setup
 	$(Q)CXX='$(CXX)' tools/check
 
