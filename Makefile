@@ -42,6 +42,7 @@ OPTIMISE_asan  := $(SANITIZE) -fno-omit-frame-pointer -fsanitize=address,undefin
 OPTIMISE_tsan  := $(SANITIZE) -fsanitize=thread
 OPTIMISE_fuzz  := $(OPTIMISE_asan)
 OPTIMISE := $(OPTIMISE_$(BUILD))
+SANITIZED := $(filter asan tsan fuzz,$(BUILD))
 ifeq ($(OPTIMISE),)
 $(error BUILD=$(BUILD) is unknown: use cpu, cuda, host, debug, asan or tsan)
 endif
@@ -202,6 +203,9 @@ exercises-check: $(EXERCISE_PROGRAMS)
 fuzz: setup
 	$(Q)CXX='$(CXX)' FUZZ_SECONDS='$(FUZZ_SECONDS)' tests/fuzz/run.sh
 fuzzers: $(FUZZERS)
+# The folder that these settings build into, for scripts.
+where:
+	@echo $(OUT)
 
 ## check: all that must hold before a change goes in, sanitizers included: about 45 minutes on two cores
 check: setup
@@ -333,7 +337,7 @@ $(WITH_CATCH): private FLAGS += -include $(CATCH)
 # Of vectors, the tests compile the header itself.
 $(OUT)/tests/kernels/test_simd.o: private FLAGS += $(if $(filter cpu host cuda,$(BUILD)),-O2)
 # Under a sanitizer everything compiles for longer than it runs; what loops over numbers and bytes is worth optimising there.
-ifneq ($(filter asan tsan fuzz,$(BUILD)),)
+ifneq ($(SANITIZED),)
 $(foreach f,common/core common/kernels common/cuda_on_host chapters/01_bpe,$(OUT)/$f/%.o): private FLAGS += -O1
 endif
 # libFuzzer watches which branches the readers of files take.
@@ -342,7 +346,7 @@ $(foreach f,common/io/ chapters/01_bpe/ chapters/02_small_gpt/json_ tests/fuzz/,
 endif
 # GCC fuses a * b + c by itself; clang needs to be told. Between the two a sanitizer puts its checks, and then some copies of
 # an inlined loop would be fused and others not: there none is.
-$(OUT)/common/kernels/cpu/%.o: private FLAGS += -ffp-contract=$(if $(filter asan tsan fuzz,$(BUILD)),off,fast)
+$(OUT)/common/kernels/cpu/%.o: private FLAGS += -ffp-contract=$(if $(SANITIZED),off,fast)
 # What the kernels are compiled for: a card without is refused in one line.
 $(OUT)/common/core/cuda_card.o: private FLAGS += $(if $(filter cuda,$(BUILD)),-DGPT_CUDA_ARCHS=$(subst $(SPACE),$(COMMA),$(ARCHS:%a=%)))
 # An exercise that is not solved yet may have unused variables.
@@ -389,7 +393,7 @@ $(NUMBERS:%=$(OUT)/chapter%) $(SUITE_PROGRAMS) $(EXERCISE_PROGRAMS) $(BENCHES) $
 	$(Q)$(LINK)
 
 .SECONDARY:
-.PHONY: all chapters data test test-unit test-scripts exercises-check fuzz fuzzers check bench bench-01 proof benches
+.PHONY: all chapters data test test-unit test-scripts exercises-check fuzz fuzzers where check bench bench-01 proof benches
 .PHONY: numbers numbers-check
 .PHONY: format format-check lint tidy notes-check nvcc-check nvcc-objects registers kernels deps clean help setup
 -include $(addsuffix .d,$(addprefix $(OUT)/,$(basename $(SOURCES))))

@@ -23,12 +23,12 @@ if [ "${1:-}" = --has-libfuzzer ]; then
     has_libfuzzer
     exit
 elif has_libfuzzer; then
-    driver=libfuzzer folder=build/fuzz-${clang##*/}${PRECISION:+-$PRECISION}
-    make BUILD=fuzz MARCH=native CXX="$clang" fuzzers || exit 1
+    driver=libfuzzer build=(make BUILD=fuzz MARCH=native CXX="$clang")
 else
-    driver=standalone folder=build/asan${PRECISION:+-$PRECISION}
-    make BUILD=asan MARCH=native CXX=g++ fuzzers || exit 1
+    driver=standalone build=(make BUILD=asan MARCH=native CXX=g++)
 fi
+"${build[@]}" fuzzers || exit 1
+folder=$("${build[@]}" where)
 
 failures=0
 for target in "${targets[@]}"; do
