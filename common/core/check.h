@@ -7,7 +7,6 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
-#include <sstream>
 #include <string>
 
 enum class FailureKind {
@@ -95,10 +94,8 @@ GPT_PRINTF_LIKE(1, 2) inline std::string format(const char* fmt, ...) {
 template <class A, class B>
 [[noreturn]] void check_eq_failed(const char* file, int line, const char* a_text, const char* b_text,
                                   const A& a, const B& b) {
-    std::ostringstream out;
-    out << file << ":" << line << ": CHECK_EQ failed: " << a_text << " = " << a << ", " << b_text << " = "
-        << b;
-    fail(FailureKind::kBug, out.str());
+    fail(FailureKind::kBug, format("%s:%d: CHECK_EQ failed: %s = %s, %s = %s", file, line, a_text,
+                                   std::to_string(a).c_str(), b_text, std::to_string(b).c_str()));
 }
 
 // CHECK(n > 0, "[linear] wants rows, got %d", n);   the op in brackets first, then both values
@@ -107,6 +104,7 @@ template <class A, class B>
         if (__builtin_expect(!(condition), 0)) ::check_failed(__FILE__, __LINE__, #condition, __VA_ARGS__); \
     } while (0)
 
+// CHECK_EQ(scalar.numel(), 1);   of two numbers
 #define CHECK_EQ(a, b)                                                       \
     do {                                                                     \
         const auto& check_a = (a);                                           \

@@ -11,7 +11,7 @@
 //     cudaMalloc, cudaMemcpy, streams     the heap, memcpy, nothing                 cuda_runtime_on_host.h
 //     wmma fragments                      an array per lane, one lane multiplies    wmma_on_host.h
 //     mma.sync, ldmatrix, cp.async        what kernels/cuda/mma.cuh wraps            mma_on_host.h
-//     thread_block_tile                   masks of the warp operations              cooperative_groups_on_host.h
+//     thread_block_tile                   masks of the warp operations              cooperative_groups.h
 //
 // Not here: textures, surfaces, graphs, cooperative launches, inline PTX (wrap it, and give it a host twin).
 // Source for names and meanings: CUDA C++ Programming Guide; CUDA Math API reference.
@@ -20,7 +20,6 @@
 #include <cstdint>
 #include <cstring>
 
-#include "cuda_on_host/cooperative_groups_on_host.h"
 #include "cuda_on_host/cuda_machine.h"
 #include "cuda_on_host/cuda_runtime_on_host.h"
 #include "cuda_on_host/mma_on_host.h"

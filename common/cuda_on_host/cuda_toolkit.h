@@ -11,8 +11,6 @@
 void cuda_check_launch(const void* kernel, const char* file, int line);
 
 #if defined(__CUDACC__)
-#include <cooperative_groups.h>
-#include <cooperative_groups/reduce.h>
 #include <mma.h>
 
 // The stream of a launch, and the line that launches.

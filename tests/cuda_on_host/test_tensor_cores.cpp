@@ -3,6 +3,7 @@
 
 #include "core/device.h"
 #include "core/rng.h"
+#include "cuda_on_host/cooperative_groups.h"
 #include "tests/cuda_on_host/device_array.h"
 #include "tests/support/catch.h"
 
