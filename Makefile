@@ -207,7 +207,7 @@ fuzzers: $(FUZZERS)
 where:
 	@echo $(OUT)
 
-## check: all that must hold before a change goes in, sanitizers included: about 45 minutes on two cores
+## check: all that must hold before a change goes in, sanitizers included: about half an hour on two cores
 check: setup
 	$(Q)CXX='$(CXX)' tools/check
 

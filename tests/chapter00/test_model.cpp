@@ -139,11 +139,7 @@ TEST_CASE("the backward pass by hand skips ignored targets, and refuses dropout"
 }
 
 TEST_CASE("threads 1, 2, 3, 4: the same weights after training with dropout", "[chapter00][cpu][slow]") {
-#ifdef GPT_DEBUG
-    constexpr int64_t kSteps = 5;
-#else
-    constexpr int64_t kSteps = 50;
-#endif
+    constexpr int64_t kSteps = rounds(50, 5);
     GptConfig config = tiny();
     config.dropout = 0.1f;
     require_same_bytes_for_any_threads([&] {

@@ -205,11 +205,7 @@ TEST_CASE("a rank file whose merges lead back to smaller ranks", "[chapter01][bp
 }
 
 TEST_CASE("threads change nothing", "[chapter01][bpe][threads]") {
-#ifdef GPT_DEBUG
-    constexpr int kBytes = 700000;  // slow, under a sanitizer; still portions for everybody
-#else
-    constexpr int kBytes = 3000000;
-#endif
+    const int kBytes = rounds(3000000, 700000);  // both are portions for everybody
     const Vocabulary vocabulary = toy_vocabulary(GENERATE(Pattern::kGpt2, Pattern::kCl100k, Pattern::kNone));
     const Bpe bpe(vocabulary);
     std::mt19937 random(3);

@@ -239,7 +239,7 @@ TEST_CASE("bytes of zero are characters like others", "[chapter01][cpu]") {
 
 TEST_CASE("blocks of 64 bytes give the pieces of the scanner", "[chapter01][cpu]") {
     RandomText random(20240916);
-    for (int i = 0; i < 20000; i++) {
+    for (int i = 0; i < rounds(20000, 4000); i++) {
         const std::string text = random.text(1 + int(random.below(60)), /*valid_utf8=*/random.below(3) != 0);
         for (const Pattern pattern : kPatterns) {
             const Pieces pieces = split(pattern, text);

@@ -80,7 +80,7 @@ TEST_CASE("training makes the merges that recounting every pair makes", "[chapte
     const auto letters =
         GENERATE(as<std::string>{}, "a", "ab", "ab ", "abc\n ", "'s t\xc3\xa9", "ab\x80\xff ");
     const auto pattern = GENERATE(Pattern::kGpt2, Pattern::kNone, Pattern::kCl100k);
-    for (uint64_t seed = 1; seed <= 20; seed++)
+    for (uint64_t seed = 1; seed <= uint64_t(rounds(20, 8)); seed++)
         for (const int64_t min_frequency : {1, 2, 5}) {
             const std::string text = random_text(seed, 40 * size_t(seed), letters);
             CAPTURE(seed, min_frequency, name_of(pattern), utf8::printable(text));
@@ -211,7 +211,8 @@ TEST_CASE("pieces are counted as a map would count them", "[chapter01][cpu][thre
     const int threads = GENERATE(1, 2, 5);
     parallel::set_num_threads(threads);
     // Pieces around the sizes at which their keys change, 8 and 16, some with bytes 0; many of them at a text's end.
-    std::vector<std::string> texts = {std::string(3, '\0') + "a", "", random_words(1, 5 << 19)};
+    std::vector<std::string> texts = {std::string(3, '\0') + "a", "",
+                                      random_words(1, size_t(rounds(5, 3)) << 19)};
     for (const size_t length : {1, 7, 8, 9, 14, 15, 16, 17, 31, 32, 300})
         for (const char letter : {'a', 'b'}) {
             texts.push_back(std::string(length, letter) + " " + std::string(length - 1, letter) + "c");

@@ -52,7 +52,7 @@ TEST_CASE("gemm equals plain loops", "[cpu]") {
     require_close("gemm, accumulated", s, out, want);
 }
 
-TEST_CASE("gemm of real sizes, at sampled elements", "[cpu]") {
+TEST_CASE("gemm of real sizes, at sampled elements", "[cpu][slow]") {
     // (M,N,K) of a forward of the (a) and (b) models, of a weight gradient, and one whose b is packed in
     // several chunks
     const Sizes s =

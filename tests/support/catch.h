@@ -18,6 +18,16 @@ using Catch::Approx;
 #undef CHECK
 #pragma pop_macro("CHECK")
 
+// How often a test repeats what it tries: builds that check every access (GPT_DEBUG: debug, asan, tsan) take ten times as
+// long for each, and look for other mistakes.
+constexpr int rounds(int optimised, [[maybe_unused]] int checked) {
+#ifdef GPT_DEBUG
+    return checked;
+#else
+    return optimised;
+#endif
+}
+
 // For REQUIRE_THAT(message, contains("wants 512")): the two versions name this matcher differently.
 inline auto contains(const std::string& part) {
 #if __has_include(<catch2/catch.hpp>)

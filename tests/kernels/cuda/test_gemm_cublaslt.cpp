@@ -37,7 +37,7 @@ struct FreshLibrary {
 
 }  // namespace
 
-TEST_CASE("cuBLASLt is asked for every kind of product in one call each", "[cuda][cublaslt]") {
+TEST_CASE("cuBLASLt is asked for every kind of product in one call each", "[cuda][cublaslt][slow]") {
     const FreshLibrary fake;
     REQUIRE(compare_with_plain(by_library, by_library) == "");
     for (const auto epilogue : {CUBLASLT_EPILOGUE_BIAS, CUBLASLT_EPILOGUE_GELU_AUX_BIAS,
