@@ -20,13 +20,15 @@ using Catch::Approx;
 
 // How often a test repeats what it tries: builds that check every access (GPT_DEBUG: debug, asan, tsan) take ten times as
 // long for each, and look for other mistakes.
-constexpr int rounds(int optimised, [[maybe_unused]] int checked) {
 #ifdef GPT_DEBUG
+constexpr int rounds(int /*optimised*/, int checked) {
     return checked;
-#else
-    return optimised;
-#endif
 }
+#else
+constexpr int rounds(int optimised, int /*checked*/) {
+    return optimised;
+}
+#endif
 
 // For REQUIRE_THAT(message, contains("wants 512")): the two versions name this matcher differently.
 inline auto contains(const std::string& part) {
