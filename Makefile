@@ -111,6 +111,7 @@ COMMON    := $(sort $(shell find common -name '*.cpp' $(if $(ON_HOST),,! -path '
 CHAPTERS  := $(sort $(wildcard chapters/[0-9][0-9]_*))
 TESTS     := $(sort $(shell find tests -mindepth 2 -name '*.cpp'))
 SUITES    := $(filter-out bench exercises fuzz support,$(sort $(foreach t,$(TESTS),$(word 2,$(subst /, ,$t)))))
+SUITES    := $(filter kernels,$(SUITES)) $(filter-out kernels,$(SUITES))# the longest first: two may run at a time
 NO_SUITES := $(if $(ON_HOST),,cuda_on_host)
 NO_BENCH  := $(if $(WITH_CUDA),,ladder)
 SCRIPTS   := $(sort $(shell find tests -name 'test_*.sh'))
@@ -209,7 +210,7 @@ where:
 
 ## check: all that must hold before a change goes in, sanitizers included: about half an hour on two cores
 check: setup
-	$(Q)CXX='$(CXX)' tools/check
+	+$(Q)CXX='$(CXX)' tools/check
 
 ## bench: build the benchmarks and measure this machine
 bench: benches chapters
