@@ -74,6 +74,7 @@ def measured(folder, lines, text, times, programs, options):
         with open(path, "wb") as file:
             for _ in range(copies):
                 file.write(part)
+    os.sync()  # else the disk is still busy with these when the shards are to be synced
     threads = ["--threads", str(options.threads)]
     tokenizer = Program(os.path.join(programs, "bench/bpe"), "encode", joined, *threads)
     prepare = Program(os.path.join(programs, "chapter02"), "prepare", "--data", jsonl, "--vocab", "gpt2", "--out", out, "--json", "--quiet",
