@@ -36,11 +36,7 @@ double gradient_tolerance(Activation activation) {
 }
 
 // The optimised build takes all of them; -O0 and the sanitizers would need a minute.
-#if defined(GPT_DEBUG)
-const int64_t kSteps = kUnderTsan ? 2 : 5;
-#else
-constexpr int64_t kSteps = 20;
-#endif
+const int64_t kSteps = rounds(20, kUnderTsan ? 2 : 5);
 
 // The preset `tiny`: L2 NH2 C32 T32.
 GptConfig tiny() {
