@@ -1,5 +1,5 @@
-// cuda_runtime_on_host.cpp - device memory as a list of heap blocks, copies that know which side a pointer is
-// on; see cuda_runtime_on_host.h.
+// cuda_runtime_on_host.cpp - see cuda_runtime_on_host.h.
+// Not here: which memory is the device's, and who may touch it when (device_memory.cpp).
 #include "cuda_on_host/cuda_runtime_on_host.h"
 
 #include <unistd.h>
@@ -9,13 +9,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <map>
-#include <mutex>
 #include <sstream>
 #include <vector>
 
 #include "core/check.h"
 #include "core/parallel.h"
+#include "cuda_on_host/device_memory.h"
 #include "cuda_on_host/program_symbols.h"
 
 struct CudaGraph {
@@ -34,41 +33,6 @@ namespace cuda_on_host {
 namespace {
 
 constexpr int kRuntimeVersion = 13000;  // the toolkit whose names and numbers are imitated
-
-// What cudaMalloc has given out: begin and bytes.
-struct DeviceMemory {
-    std::mutex mutex;
-    std::map<const char*, size_t> blocks;
-    size_t bytes = 0;  // in all of them
-    int users = 0;     // kernels and copies that are running
-
-    // The block that a pointer points into (or to the end of), or nullptr.
-    const std::pair<const char* const, size_t>* find(const void* memory) {
-        const char* const address = static_cast<const char*>(memory);
-        auto after = blocks.upper_bound(address);
-        if (after == blocks.begin()) return nullptr;
-        --after;
-        return address <= after->first + after->second ? &*after : nullptr;
-    }
-};
-
-DeviceMemory& device_memory() {
-    static DeviceMemory the_memory;
-    return the_memory;
-}
-
-// Under AddressSanitizer device memory is poisoned while host code runs, so that `*device_pointer` stops
-// there.
-void close_block([[maybe_unused]] const char* begin, [[maybe_unused]] size_t bytes) {
-#if defined(CUDA_ON_HOST_ASAN)
-    __asan_poison_memory_region(begin, bytes);
-#endif
-}
-void open_block([[maybe_unused]] const char* begin, [[maybe_unused]] size_t bytes) {
-#if defined(CUDA_ON_HOST_ASAN)
-    __asan_unpoison_memory_region(begin, bytes);
-#endif
-}
 
 thread_local cudaError_t last_error = cudaSuccess;
 cudaError_t fault =
@@ -115,68 +79,7 @@ Imitation imitation_from_environment() {
     return card;
 }
 
-// The range [memory, memory + bytes) must lie on the side that the call says.
-void check_side(const char* call, const char* role, const void* memory, size_t bytes, bool wants_device,
-                Where where) {
-    DeviceMemory& device = device_memory();
-    std::lock_guard<std::mutex> lock(device.mutex);
-    const auto* found = device.find(memory);
-    // An address behind the end of a block may be the first of a host's.
-    const bool is_device = found && (memory != found->first + found->second || found->second == 0);
-    if (!wants_device) {
-        CHECK(!is_device, "[%s] %s is device memory, the call says host\n  called at %s:%u", call, role,
-              where.file, where.line);
-        return;
-    }
-    CHECK(is_device, "[%s] %s is host memory, the call says device\n  called at %s:%u", call, role,
-          where.file, where.line);
-    const size_t offset = size_t(static_cast<const char*>(memory) - found->first);
-    CHECK(bytes <= found->second - offset,
-          "[%s] %s: %zu bytes from byte %zu on, of a block that has %zu\n  called at %s:%u", call, role,
-          bytes, offset, found->second, where.file, where.line);
-}
-
-// Opens the part of device memory that a copy touches, while it lives. Host memory it leaves alone.
-class OpenRange {
-  public:
-    OpenRange(const void* memory, size_t bytes) {
-        DeviceMemory& device = device_memory();
-        const std::lock_guard<std::mutex> lock(device.mutex);
-        const auto* block = device.find(memory);
-        if (!block || device.users > 0) return;
-        const size_t offset = size_t(static_cast<const char*>(memory) - block->first);
-        const size_t from = offset / 8 * 8,
-                     to = (offset + bytes + 7) / 8 * 8;  // the sanitizer's unit is 8 bytes
-        begin_ = block->first + from;
-        bytes_ = std::min(to, block->second) - from;
-        open_block(begin_, bytes_);
-    }
-    ~OpenRange() {
-        if (begin_) close_block(begin_, bytes_);
-    }
-    OpenRange(const OpenRange&) = delete;
-    OpenRange& operator=(const OpenRange&) = delete;
-
-  private:
-    const char* begin_ = nullptr;
-    size_t bytes_ = 0;
-};
-
 }  // namespace
-
-DeviceMemoryAccess::DeviceMemoryAccess() {
-    DeviceMemory& device = device_memory();
-    std::lock_guard<std::mutex> lock(device.mutex);
-    if (device.users++ == 0)
-        for (const auto& [begin, bytes] : device.blocks) open_block(begin, bytes);
-}
-
-DeviceMemoryAccess::~DeviceMemoryAccess() {
-    DeviceMemory& device = device_memory();
-    std::lock_guard<std::mutex> lock(device.mutex);
-    if (--device.users == 0)
-        for (const auto& [begin, bytes] : device.blocks) close_block(begin, bytes);
-}
 
 Imitation& imitation() {
     static Imitation the_imitation = imitation_from_environment();
@@ -208,19 +111,6 @@ void forget_fault() {
 void notice_launch(const void* kernel) {
     if (!imitation().fails.empty() && function_name(kernel) == imitation().fails)
         fault = cudaErrorIllegalAddress;
-}
-
-bool is_device_memory(const void* memory) {
-    DeviceMemory& device = device_memory();
-    std::lock_guard<std::mutex> lock(device.mutex);
-    return device.find(memory) != nullptr;
-}
-
-void check_pointer_argument(const Grid& grid, int number, const char* member, const void* pointer) {
-    const std::string what = format("argument %d%s%s", number, member ? "." : "", member ? member : "");
-    CHECK(!pointer || is_device_memory(pointer),
-          "[%s] %s points to host memory, which a GPU cannot read: pass what cudaMalloc gave\n  %s",
-          function_name(grid.kernel).c_str(), what.c_str(), describe(grid).c_str());
 }
 
 }  // namespace cuda_on_host
@@ -311,7 +201,7 @@ cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
     *total_bytes = size_t(sysconf(_SC_PHYS_PAGES)) * page;
     if (const size_t memory = imitation().memory) {
         *total_bytes = memory;
-        *free_bytes = memory - std::min(memory, device_memory().bytes);
+        *free_bytes = memory - std::min(memory, bytes_given_out());
     }
     return result(cudaSuccess);
 }
@@ -337,31 +227,18 @@ namespace {
 cudaError_t allocate(void** memory, size_t bytes) {
     *memory = nullptr;
     if (bytes == 0) return cudaSuccess;
-    if (imitation().memory &&
-        bytes > imitation().memory - std::min(imitation().memory, device_memory().bytes))
+    if (imitation().memory && bytes > imitation().memory - std::min(imitation().memory, bytes_given_out()))
         return result(cudaErrorMemoryAllocation);
     // Not rounded up: AddressSanitizer's red zone begins at the first byte that was not asked for.
     if (posix_memalign(memory, 256, bytes) != 0) return result(cudaErrorMemoryAllocation);
     std::memset(*memory, 0xFF, bytes);
-    const char* const begin = static_cast<const char*>(*memory);
-    DeviceMemory& device = device_memory();
-    std::lock_guard<std::mutex> lock(device.mutex);
-    device.blocks[begin] = bytes;
-    device.bytes += bytes;
-    if (device.users == 0) close_block(begin, bytes);
+    give_out(*memory, bytes);
     return cudaSuccess;
 }
 
 cudaError_t release(void* memory) {
     if (!memory) return cudaSuccess;
-    DeviceMemory& device = device_memory();
-    std::lock_guard<std::mutex> lock(device.mutex);
-    const auto block = device.blocks.find(static_cast<const char*>(memory));
-    if (block == device.blocks.end())
-        return result(cudaErrorInvalidValue);  // not given out, or freed already
-    open_block(block->first, block->second);
-    device.bytes -= block->second;
-    device.blocks.erase(block);
+    if (!take_back(memory)) return result(cudaErrorInvalidValue);  // not given out, or freed already
     std::free(memory);
     return cudaSuccess;
 }
