@@ -1,5 +1,4 @@
 // test_vocabulary.cpp - vocabularies are read, written and, where a file is wrong, refused by name, place and reason.
-#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -10,17 +9,12 @@
 #include "io/file.h"
 #include "io/utf8.h"
 #include "tests/support/catch.h"
+#include "tests/support/temporary_folder.h"
 #include "tests/support/throwing_failures.h"
 
 namespace {
 
-struct Folder {
-    std::string path;
-    Folder() {
-        char name[] = "/tmp/test_vocabulary.XXXXXX";
-        path = ::mkdtemp(name);
-    }
-    ~Folder() { std::filesystem::remove_all(path); }
+struct Folder : TemporaryFolder {
     std::string put(const std::string& name, const std::string& bytes) const {
         write_file_atomically(join_path(path, name), bytes);
         return join_path(path, name);

@@ -3,7 +3,6 @@
 #include "chapters/02_small_gpt/memorize.h"
 
 #include <cmath>
-#include <filesystem>
 
 #include "chapters/02_small_gpt/evaluate.h"
 #include "io/file.h"
@@ -11,6 +10,7 @@
 #include "tests/chapter02/tiny_vocabulary.h"
 #include "tests/support/arrays.h"
 #include "tests/support/catch.h"
+#include "tests/support/temporary_folder.h"
 
 using namespace small_gpt;
 
@@ -18,11 +18,9 @@ namespace {
 
 // A prepared folder's test split with these shards.
 struct OnDisk {
-    std::string path;
+    TemporaryFolder folder;
     TokenShards data;
     explicit OnDisk(const std::vector<std::vector<int>>& shards) {
-        char name[] = "/tmp/test_memorize.XXXXXX";
-        path = ::mkdtemp(name);
         int number = 0;
         for (const std::vector<int>& ids : shards) {
             std::string bytes;
@@ -30,11 +28,10 @@ struct OnDisk {
                 const uint16_t narrow = uint16_t(id);
                 bytes.append(reinterpret_cast<const char*>(&narrow), 2);
             }
-            write_shard(join_path(path, shard_name(Split::kTest, number++)), {bytes}, 2, 1, 1, 1);
+            write_shard(join_path(folder.path, shard_name(Split::kTest, number++)), {bytes}, 2, 1, 1, 1);
         }
-        data = open_split(path, Split::kTest, 1, 1000);
+        data = open_split(folder.path, Split::kTest, 1, 1000);
     }
-    ~OnDisk() { std::filesystem::remove_all(path); }
 };
 
 Copy plain_longest(const std::vector<int>& text, const std::vector<std::vector<int>>& shards) {

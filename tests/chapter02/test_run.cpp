@@ -2,7 +2,6 @@
 // measured.
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -16,20 +15,12 @@
 #include "chapters/02_small_gpt/run_files.h"
 #include "io/file.h"
 #include "tests/support/catch.h"
+#include "tests/support/temporary_folder.h"
 #include "tests/support/throwing_failures.h"
 
 using namespace small_gpt;
 
 namespace {
-
-struct Folder {
-    std::string path;
-    Folder() {
-        char name[] = "/tmp/test_run.XXXXXX";
-        path = ::mkdtemp(name);
-    }
-    ~Folder() { std::filesystem::remove_all(path); }
-};
 
 Config parsed(std::vector<std::string> words) {
     words.insert(words.begin(), "chapter02");
@@ -158,7 +149,7 @@ TEST_CASE("find-lr: a tenth of the rate at the lowest loss, whatever single batc
 }
 
 TEST_CASE("findings: rare tokens are counted", "[cpu]") {
-    const Folder folder;
+    const TemporaryFolder folder;
     std::vector<uint16_t> ids(25, 3);
     ids.insert(ids.end(), 9, 4);
     ids.insert(ids.end(), 10, 5);
@@ -189,7 +180,7 @@ TEST_CASE("the parameters that a shape promises are those that a model has", "[c
 }
 
 TEST_CASE("evaluate: an untrained model is as good as chance, per token and per byte", "[cpu]") {
-    const Folder folder;
+    const TemporaryFolder folder;
     TrainOptions options;
     options.vocab_size = 300;
     options.specials = {kEndOfText};
@@ -231,7 +222,7 @@ TEST_CASE("evaluate: an untrained model is as good as chance, per token and per 
 }
 
 TEST_CASE("a model is found with its vocabulary, and not with another", "[cpu]") {
-    const Folder folder;
+    const TemporaryFolder folder;
     TrainOptions options;
     options.vocab_size = 270;
     options.specials = {kEndOfText};

@@ -1,6 +1,5 @@
 // test_shards.cpp - shards of tokens: what was written is read; what is cut, damaged, of another version or another
 // vocabulary is refused by name.
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <numeric>
@@ -13,21 +12,12 @@
 #include "io/file.h"
 #include "io/xxhash64.h"
 #include "tests/support/catch.h"
+#include "tests/support/temporary_folder.h"
 #include "tests/support/throwing_failures.h"
 
 using namespace small_gpt;
 
 namespace {
-
-struct Folder {
-    std::string path;
-    Folder() {
-        char name[] = "/tmp/test_shards.XXXXXX";
-        path = ::mkdtemp(name);
-    }
-    ~Folder() { std::filesystem::remove_all(path); }
-    std::string file(const std::string& name) const { return join_path(path, name); }
-};
 
 constexpr uint64_t kVocabulary = 0x1234;
 
@@ -62,7 +52,7 @@ std::string changed(const std::string& bytes, Change change) {
 }  // namespace
 
 TEST_CASE("a shard reads back, in two and in four bytes an id", "[cpu]") {
-    const Folder folder;
+    const TemporaryFolder folder;
     const std::vector<int> ids = counting(1000);
     write_shard(folder.file("two"), {bytes_of<uint16_t>(ids)}, 2, kVocabulary, 3, 4000);
     write_shard(folder.file("four"), {bytes_of<uint32_t>(ids)}, 4, kVocabulary, 3, 4000);
@@ -81,7 +71,7 @@ TEST_CASE("a shard reads back, in two and in four bytes an id", "[cpu]") {
 }
 
 TEST_CASE("a shard that is not what it should be is refused by name and reason", "[cpu]") {
-    const Folder folder;
+    const TemporaryFolder folder;
     write_shard(folder.file("good"), {bytes_of<uint16_t>(counting(100))}, 2, kVocabulary, 1, 400);
     const std::string good = read_file(folder.file("good"));
     const auto refusal = [&](const std::string& bytes, uint64_t vocabulary = kVocabulary,
@@ -151,7 +141,7 @@ TEST_CASE("a permutation takes every number once, and each key another order", "
 }
 
 TEST_CASE("an epoch reads every window once, and none across two shards", "[cpu]") {
-    const Folder folder;
+    const TemporaryFolder folder;
     write_shard(folder.file(shard_name(Split::kTrain, 0)), {bytes_of<uint16_t>(counting(50))}, 2, kVocabulary,
                 1, 1);
     std::vector<int> second = counting(31);

@@ -9,22 +9,10 @@
 #include <cstdlib>
 
 #include "tests/support/catch.h"
+#include "tests/support/temporary_folder.h"
 #include "tests/support/throwing_failures.h"
 
 namespace {
-
-// A folder of its own for each test, removed afterwards.
-struct TemporaryFolder {
-    std::string path;
-    TemporaryFolder() {
-        char name[] = "/tmp/test_file_XXXXXX";
-        path = ::mkdtemp(name);
-    }
-    ~TemporaryFolder() {
-        const std::string command = "rm -rf " + path;
-        if (std::system(command.c_str()) != 0) WARN("left behind: " << path);
-    }
-};
 
 // While it lives, no file can grow beyond so many bytes: what a full disk looks like, without one.
 struct FileSizeLimit {

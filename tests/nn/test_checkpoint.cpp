@@ -3,8 +3,6 @@
 // Not here: damaged files (tests/io/test_safetensors.cpp).
 #include "nn/checkpoint.h"
 
-#include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -13,23 +11,10 @@
 #include "tests/support/arrays.h"
 #include "tests/support/catch.h"
 #include "tests/support/gpu.h"
+#include "tests/support/temporary_folder.h"
 #include "tests/support/throwing_failures.h"
 
 namespace {
-
-namespace fs = std::filesystem;
-
-struct TemporaryFolder {
-    fs::path path;
-
-    TemporaryFolder() {
-        std::string name = (fs::temp_directory_path() / "test_checkpoint.XXXXXX").string();
-        REQUIRE(mkdtemp(name.data()) != nullptr);
-        path = name;
-    }
-    ~TemporaryFolder() { fs::remove_all(path); }
-    std::string file(const std::string& name) const { return (path / name).string(); }
-};
 
 struct Model {
     Context ctx;
