@@ -1,6 +1,6 @@
 // test_checkpoint.cpp - a model and its optimiser to a file and back, to the bit; what does not fit is
 // refused by name.
-// Not here: damaged files (tests/io/test_safetensors.cpp).
+// Not here: damaged files (tests/io/test_safetensors_refusals.cpp).
 #include "nn/checkpoint.h"
 
 #include <fstream>
