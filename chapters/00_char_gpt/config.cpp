@@ -48,8 +48,9 @@ void add_common_flags(CliVerb& verb, Config* c) {
                 is_cuda_emulated()
                     ? "where to compute; cuda is emulated on the CPU, thread by thread, preset tiny"
                     : "where to compute");
-    verb.choice("--precision", &c->precision, {"fp32", "bf16"},
-                "of weights and activations; it must be the device's, which the build decides");
+    verb.choice(
+        "--precision", &c->precision, {"fp32", "bf16"},
+        "of matrix products' inputs: a CPU rounds them; CUDA's kernels store it, which the build decides");
     verb.count("--threads", &c->threads, 1, 1024, "cores to use");
     verb.toggle("--quiet", &c->quiet, "no configuration and no progress on stderr");
     verb.toggle("--json", &c->json, "one JSON object as the last line of stdout");
@@ -121,15 +122,11 @@ void add_sample_flags(CliVerb& verb, Config* c) {
     add_common_flags(verb, c);
 }
 
-// The type that memory holds is compiled in (gpu::real), so a flag can only say what is there. It is for scripts that must not
-// compute in another one by mistake.
+// The type that CUDA's memory holds is compiled in (gpu::real), so there a flag can only say what is there. It is for scripts
+// that must not compute in another one by mistake.
 void check_precision(const Config& config) {
     const std::string has = chosen_precision(config), wanted = config.precision;
     if (wanted.empty() || wanted == has) return;
-    if (chosen_device(config) == Device::kCpu)
-        user_error(
-            "--precision bf16 is for CUDA, the CPU computes this chapter in fp32; make chapter00 BUILD=host "
-            "PRECISION=bf16 has it for --device cuda");
     user_error(
         "--precision %s: the CUDA kernels of this build store %s; make chapter00 BUILD=%s PRECISION=%s",
         wanted.c_str(), has.c_str(), is_cuda_emulated() ? "host" : "cuda", wanted.c_str());
@@ -216,6 +213,8 @@ void restore_options(Config* config, const std::map<std::string, std::string>& m
     restorer.run_option("eval-every", &config->eval_every, fresh.eval_every);
     restorer.run_option("sample-tokens", &config->sample_tokens, fresh.sample_tokens);
     restorer.run_option("checkpoint-every", &config->checkpoint_every, fresh.checkpoint_every);
+    if (chosen_device(*config) == Device::kCpu)
+        restorer.newer_result_option<std::string>("precision", &config->precision, "fp32");
 
     restorer.in_range("layers", config->layers, 1000);
     restorer.in_range("heads", config->heads, 1024);
@@ -234,6 +233,7 @@ void restore_options(Config* config, const std::map<std::string, std::string>& m
         user_error("%s: options 'tied' and 'head-bias' exclude each other", where.c_str());
     restorer.one_of("activation", config->activation, {"gelu", "relu"});
     restorer.one_of("init", config->init, {"gpt2", "normal", "pytorch"});
+    restorer.one_of("precision", config->precision, {"", "fp32", "bf16"});
 }
 
 GptConfig model_config(const Config& config, int64_t V) {
@@ -263,7 +263,11 @@ Device chosen_device(const Config& config) {
 }
 
 const char* chosen_precision(const Config& config) {
-    return precision_name(storage_dtype(chosen_device(config)));
+    return rounds_products(config) ? "bf16" : precision_name(storage_dtype(chosen_device(config)));
+}
+
+bool rounds_products(const Config& config) {
+    return chosen_device(config) == Device::kCpu && config.precision == "bf16";
 }
 
 void check_memory(const Config& config, int64_t V) {

@@ -40,7 +40,7 @@ struct Config {
     // ---- the run: nothing here changes a result ----
     std::string preset;
     std::string device = "auto";
-    std::string precision;  // what the device stores, "fp32" or "bf16"; empty: whatever that is
+    std::string precision;  // "fp32", "bf16", or empty: a CPU's own fp32, or whatever the CUDA kernels store
     int threads = 1;
     std::string data;        // a text file; empty: tiny Shakespeare
     std::string out;         // empty: a new folder under runs/chapter00
@@ -108,8 +108,10 @@ Init init_kind(const Config& config);
 // Where --device says to compute. auto is the GPU where the build has one; CUDA that is emulated on the CPU is
 // only for who asks for it.
 Device chosen_device(const Config& config);
-// What that device stores activations and weights in: "fp32" or "bf16".
+// Of the inputs of its matrix products: "fp32" or "bf16". On a CPU the configuration decides, on CUDA what memory holds.
 const char* chosen_precision(const Config& config);
+// Whether a CPU is to round them (Stream::rounds_products).
+bool rounds_products(const Config& config);
 
 // Stops with arithmetic when the machine has less memory than training needs.
 void check_memory(const Config& config, int64_t V);

@@ -59,9 +59,11 @@ void print_config(const Config& config, const Dataset& data, const Gpt& gpt, con
     std::fprintf(stderr, "this run: %lld steps, %.3g epochs, %.4g characters, %.3g passes over the text\n",
                  static_cast<long long>(config.max_steps), planned_epochs, planned_epochs * epoch_characters,
                  planned_epochs * epoch_passes);
+    const std::string precision =
+        rounds_products(config) ? format("products in %s", cpu::bf16_products()) : chosen_precision(config);
     const std::string where = where_computed(chosen_device(config), config.device == "auto", config.threads);
     std::fprintf(stderr, "model: %lld parameters, %s; %s; run in %s\n\n",
-                 static_cast<long long>(gpt.params.numel()), chosen_precision(config), where.c_str(),
+                 static_cast<long long>(gpt.params.numel()), precision.c_str(), where.c_str(),
                  utf8::printable(folder).c_str());
 }
 
@@ -92,6 +94,7 @@ int train(Config config, const std::vector<std::string>& given_flags, const std:
     // ---- context, model, optimiser ----
     start_threads(config.threads);
     Context ctx(chosen_device(config));
+    ctx.stream.rounds_products = rounds_products(config);
     ctx.seed = config.seed;
     Gpt gpt(ctx.device, model_config(config, data.tokenizer.vocabulary()));
     AdamWOptions adamw_options;

@@ -60,6 +60,7 @@ Metadata run_metadata(const Config& config, const Dataset& data, const Progressi
     metadata.emplace_back("max-steps", std::to_string(config.max_steps));
     metadata.emplace_back("eval-every", std::to_string(config.eval_every));
     metadata.emplace_back("sample-tokens", std::to_string(config.sample_tokens));
+    metadata.emplace_back("precision", chosen_precision(config));
     metadata.emplace_back("step", std::to_string(at.step));
     metadata.emplace_back("rng", "philox4x32-10, counters from seed and step");
     metadata.emplace_back("data.position", std::to_string(at.step));

@@ -21,6 +21,7 @@ void run_sample(const Config& asked) {
     config.batch = config.accumulate = 1;
     check_memory(config, tokenizer.vocabulary());
     Context ctx(chosen_device(config));
+    ctx.stream.rounds_products = rounds_products(asked);
     Gpt gpt(ctx.device, model_config(config, tokenizer.vocabulary()));
     load_weights(file, gpt.params);
     if (asked.prompt.empty())
@@ -63,6 +64,7 @@ struct OneStep {
           ctx(chosen_device(config)),
           gpt(ctx.device, model_config(config, data.tokenizer.vocabulary())) {
         ctx.seed = config.seed;
+        ctx.stream.rounds_products = rounds_products(config);
         gpt.init(init_kind(config), config.seed);
         Windows windows(data.train.data(), int64_t(data.train.size()), config.context, config.batch,
                         config.seed);
@@ -111,7 +113,7 @@ void run_tape(const Config& config) {
 void run_gradcheck(const Config& config) {
     if (config.dropout > 0)
         usage_error("gradcheck wants --dropout 0: a loss that draws anew has no difference quotient");
-    if (storage_dtype(chosen_device(config)) != DType::kFloat32)
+    if (chosen_precision(config) != std::string("fp32"))
         usage_error(
             "gradcheck wants float32: between neighbours of bfloat16 a loss has no difference quotient; use "
             "--device cpu, or make chapter00 BUILD=host for CUDA");

@@ -85,6 +85,8 @@ void add_model_flags(const Cli& cli, CliVerb& verb, Config* c) {
     verb.real("--beta2", &c->beta2, at_least(0), below(1), "AdamW's memory of squared gradients");
     verb.real("--clip", &c->clip, at_least(0), finite(), "largest norm of the gradients; 0: no clipping");
     verb.count("--seed", &c->seed, 0, std::numeric_limits<int64_t>::max(), "of weights, order and dropout");
+    verb.choice("--precision", &c->precision, {"fp32", "bf16"},
+                "of matrix products' inputs on a CPU; bf16 is fast where the CPU has instructions for it");
 }
 
 void add_train_flags(const Cli& cli, CliVerb& verb, Config* c) {
@@ -191,6 +193,12 @@ std::string parse_command_line(int argc, const char* const* argv, Config* config
         user_error(
             "this build has no CUDA kernels; use --device cpu, or let the CPU emulate CUDA: make chapter02 "
             "BUILD=host");
+    if (given("--precision") && chosen_device(*config) == Device::kCuda &&
+        config->precision != precision_name(storage_dtype(Device::kCuda)))
+        user_error(
+            "--precision %s: the CUDA kernels of this build store %s; make chapter02 BUILD=%s PRECISION=%s",
+            config->precision.c_str(), precision_name(storage_dtype(Device::kCuda)),
+            is_cuda_emulated() ? "host" : "cuda", config->precision.c_str());
     if (config->device == "cuda" && !device_problem(Device::kCuda).empty())
         user_error("--device cuda: %s; --device cpu needs none", device_problem(Device::kCuda).c_str());
     return verb;
@@ -221,6 +229,8 @@ void restore_options(Config* config, const std::map<std::string, std::string>& m
     restorer.run_option("sample-tokens", &config->sample_tokens, fresh.sample_tokens);
     restorer.run_option("keep-states", &config->keep_states, fresh.keep_states);
     restorer.run_option("checkpoint-every", &config->checkpoint_every, fresh.checkpoint_every);
+    if (chosen_device(*config) == Device::kCpu)
+        restorer.newer_result_option<std::string>("precision", &config->precision, "fp32");
 
     restorer.in_range("layers", config->layers, 1000);
     restorer.in_range("heads", config->heads, 1024);
@@ -241,6 +251,7 @@ void restore_options(Config* config, const std::map<std::string, std::string>& m
     if (!(config->beta2 < 1)) user_error("%s: option 'beta2' is %g", where.c_str(), double(config->beta2));
     restorer.one_of("activation", config->activation, {"gelu", "relu"});
     restorer.one_of("init", config->init, {"gpt2", "normal", "pytorch"});
+    restorer.one_of("precision", config->precision, {"fp32", "bf16"});
 }
 
 GptConfig model_config(const Config& config, int64_t V) {
@@ -266,6 +277,14 @@ Device chosen_device(const Config& config) {
     const bool has_gpu =
         has_device(Device::kCuda) && !is_cuda_emulated() && device_problem(Device::kCuda).empty();
     return config.device == "cuda" || (config.device == "auto" && has_gpu) ? Device::kCuda : Device::kCpu;
+}
+
+const char* chosen_precision(const Config& config) {
+    return rounds_products(config) ? "bf16" : precision_name(storage_dtype(chosen_device(config)));
+}
+
+bool rounds_products(const Config& config) {
+    return chosen_device(config) == Device::kCpu && config.precision == "bf16";
 }
 
 }  // namespace small_gpt

@@ -41,6 +41,7 @@ struct Config {
     float beta2 = 0.99f;
     float clip = 1;
     uint64_t seed = 1337;
+    std::string precision = "fp32";  // of the inputs of matrix products on a CPU, "fp32" or "bf16"
 
     // ---- the run: nothing here changes a result ----
     std::string preset;
@@ -121,5 +122,9 @@ Init init_kind(const Config& config);
 
 // Where --device says to compute. auto is the GPU where the build has one.
 Device chosen_device(const Config& config);
+// Of the inputs of its matrix products: "fp32" or "bf16". On a CPU the configuration decides, on CUDA what memory holds.
+const char* chosen_precision(const Config& config);
+// Whether a CPU rounds the inputs of matrix products to bf16 (Stream::rounds_products).
+bool rounds_products(const Config& config);
 
 }  // namespace small_gpt

@@ -101,6 +101,7 @@ int run_find_lr(const Config& config) {
     if (!config.out.empty()) write_file_atomically(config.out, csv_of({}));  // refused now, or never
 
     Context ctx(chosen_device(config));
+    ctx.stream.rounds_products = rounds_products(config);
     ctx.seed = config.seed;
     Gpt gpt(ctx.device, shape);
     gpt.init(init_kind(config), config.seed);

@@ -27,6 +27,7 @@ std::string evaluation_key(size_t index, const char* what) {
 Metadata described(const Config& config, const TrainingData& data, int64_t weights) {
     Metadata rows = {{"preset", config.preset}, {"parameters", std::to_string(weights)}};
     for (const auto& option : result_options(config)) rows.push_back(option);
+    rows.emplace_back("precision", chosen_precision(config));
     rows.emplace_back("vocabulary", data.vocabulary.name);
     rows.emplace_back("vocabulary.size", std::to_string(data.vocabulary.size()));
     rows.emplace_back("vocabulary.hash", data.vocabulary_hash);
@@ -80,6 +81,7 @@ Metadata run_metadata(const Config& config, const TrainingData& data, const Prog
     metadata.emplace_back("eval-every", std::to_string(config.eval_every));
     metadata.emplace_back("keep-states", std::to_string(config.keep_states));
     metadata.emplace_back("sample-tokens", std::to_string(config.sample_tokens));
+    metadata.emplace_back("precision", chosen_precision(config));
     metadata.emplace_back("step", std::to_string(at.step));
     metadata.emplace_back("rng", "philox4x32-10, counters from seed and step");
     metadata.emplace_back("data.position", std::to_string(at.step));

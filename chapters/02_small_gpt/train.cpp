@@ -99,7 +99,10 @@ void print_config(const Config& config, const TrainingData& data, const std::str
     };
     split("train", data.train), split("validation", data.validation), split("test", data.test);
     const std::string where = where_computed(chosen_device(config), config.device == "auto", config.threads);
-    std::fprintf(stderr, "%s; run in %s\n", where.c_str(), utf8::printable(folder).c_str());
+    const std::string products =
+        rounds_products(config) ? format(", products in %s", cpu::bf16_products()) : "";
+    std::fprintf(stderr, "%s%s; run in %s\n", where.c_str(), products.c_str(),
+                 utf8::printable(folder).c_str());
 }
 
 // What the run takes: parameters, memory, arithmetic and time.
@@ -206,6 +209,7 @@ int run_train(Config config, const std::vector<std::string>& given_flags, const 
 
     // ---- context, model, optimiser ----
     Context ctx(chosen_device(config));
+    ctx.stream.rounds_products = rounds_products(config);
     ctx.seed = config.seed;
     Gpt gpt(ctx.device, shape);
     AdamW optimizer(ctx.device, gpt.params, optimizer_options(config));

@@ -37,14 +37,16 @@ constexpr bool is_cuda_emulated() {
 #endif
 }
 
-// The queue a kernel is put on. On the CPU a kernel runs at once, on parallel.h's pool, and the stream is
-// empty.
+// The queue a kernel is put on. On the CPU a kernel runs at once, on parallel.h's pool, and the stream has no handle.
 struct Stream {
 #if defined(GPT_WITH_GPU)
     cudaStream_t handle = nullptr;
 #else
     void* handle = nullptr;
 #endif
+    // On the CPU: matrix products round their inputs to bf16 while they pack them (kernels/cpu/gemm_bf16.h). CUDA's kernels
+    // multiply what memory holds.
+    bool rounds_products = false;
 };
 
 // A queue of one's own, which the default stream waits for and which waits for it. On the CPU: nothing.

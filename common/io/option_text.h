@@ -64,6 +64,14 @@ class OptionRestorer {
         if (!read_option(required(name), value)) bad(name);
         if (is_given(name) && text_of(*value) != asked) contradicts(name, asked);
     }
+    // The same where checkpoints that are older than the option do not have it.
+    template <class T>
+    void newer_result_option(const char* name, T* value, const T& of_older) const {
+        if (metadata_.count(name))
+            result_option(name, value);
+        else if (!is_given(name))
+            *value = of_older;
+    }
     // How the run was to go on, unless a flag says otherwise: as the checkpoint has it, else as the preset has it.
     void run_option(const char* name, int64_t* value, int64_t preset_value) const;
 

@@ -20,6 +20,9 @@ constexpr float kLayerNormEpsilon = 1e-5f;
 namespace cpu {
 using real = float;
 #include "kernels/signatures.h"
+
+// What multiplies bf16 on this machine when Stream::rounds_products says so: "bf16 by AMX tiles", for people.
+const char* bf16_products();
 }  // namespace cpu
 
 #ifdef GPT_WITH_GPU

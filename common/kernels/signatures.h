@@ -12,7 +12,8 @@
 //   a     (M,K), or (K,M)   in    the second when trans_a
 //   b     (K,N), or (N,K)   in    the second when trans_b
 //   bias  (N)               in    added to every row; nullptr for none; must be nullptr when accumulate
-// Numerics: float sums in an order fixed by (M,N,K) alone. Deterministic.
+// Numerics: float sums in an order fixed by (M,N,K) alone. Deterministic. On a CPU where s.rounds_products, this and the
+// linear kernels below round a and b to bf16 first, except products of at most four rows.
 // Source: Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication".
 void gemm(real* out, const real* a, const real* b, const real* bias, int64_t M, int64_t N, int64_t K,
           bool trans_a, bool trans_b, bool accumulate, Stream s);

@@ -73,6 +73,7 @@ class Lanes {
         }
         for (size_t t = 0; t < contexts_.size(); t++) {
             contexts_[t]->profile = ctx_.profile ? profiles_[t].get() : nullptr;
+            contexts_[t]->stream.rounds_products = ctx_.stream.rounds_products;
             contexts_[t]->next_site = ctx_.next_site;  // also of a thread that will find no lane left
             contexts_[t]->first_non_finite.clear();
         }

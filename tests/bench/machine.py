@@ -23,6 +23,10 @@ def has_amx():
     return "amx_bf16" in cpu().get("flags", "").split()
 
 
+def has_bf16():
+    return any(flag in cpu().get("flags", "").split() for flag in ("avx512_bf16", "amx_bf16"))
+
+
 def output_of(command):
     try:
         return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True).stdout.strip()

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # run.sh - what `make bench` runs: the benchmarks of this folder; exit status 1 when any of them misses a bar.
-#   make bench                                     all but `laptop`; tables go to docs/numbers
+#   make bench                                     all but `laptop` and `bf16-loss`; tables go to docs/numbers
 #   make bench ARGS="steps --configs a --rounds 7" one part, with arguments of its own; nothing is written without --write
-# Parts: kernels (each family alone), steps (training steps, float32), bf16 (the same with bf16 products), writing (token by
-# token), prepare (jsonl to shards against the tokenizer alone), laptop (chapter 02's default run against its twins; most of an
-# hour). TORCH_PYTHON names the Python that has PyTorch, LLMC a checkout of llm.c (README.md here says more).
+# Parts: kernels (each family alone), steps (training steps, float32), bf16 (the same with bf16 products), bf16-loss (what they do
+# to learning), writing (token by token), prepare (jsonl to shards against the tokenizer alone), laptop (chapter 02's default run
+# against its twins; most of an hour). TORCH_PYTHON names the Python that has PyTorch, LLMC a checkout of llm.c (README.md here
+# says more).
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 2
 export GPT_BUILD_DIR=${GPT_BUILD_DIR:-build/cpu}
@@ -41,15 +42,16 @@ part() {  # part NAME [ARGUMENT...]
         case $name in
             steps) python3 tests/bench/compare.py "$@" ;;
             bf16)
-                if ! "$GPT_BUILD_DIR/bench/train_step" a --precision bf16 </dev/null; then
-                    echo "bf16 is left out: the line above says why"
+                if ! grep -qsE '^flags.* (avx512_bf16|amx_bf16)' /proc/cpuinfo; then
+                    echo 'bf16 is left out: this processor has no instructions for it'
                     return
                 fi
                 python3 tests/bench/compare.py --precision bf16 "$@" ;;
+            bf16-loss) python3 tests/bench/bf16_loss.py "$@" ;;
             writing) python3 tests/bench/generate.py "$@" ;;
             prepare) python3 tests/bench/prepare.py "$@" ;;
             laptop) python3 tests/bench/laptop.py "$@" ;;
-            *) echo "no part $name: kernels, steps, bf16, writing, prepare, laptop" >&2; exit 2 ;;
+            *) echo "no part $name: kernels, steps, bf16, bf16-loss, writing, prepare, laptop" >&2; exit 2 ;;
         esac || status=1
     fi
 }

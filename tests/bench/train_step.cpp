@@ -76,13 +76,6 @@ struct Options {
     bool profile = false;
 };
 
-// ==== HERE the CPU's products are told what to round their inputs to (bf16: while packing; sums stay float32). ====
-void use_precision(Context& /*ctx*/, const std::string& precision) {
-    if (precision != "fp32")
-        user_error("--precision %s: this build's matrix products take float32 inputs only",
-                   precision.c_str());
-}
-
 Options parse(int argc, char** argv) {
     Options options;
     for (int i = 1; i < argc; i++) {
@@ -190,7 +183,7 @@ int main(int argc, char** argv) {
     const Options options = parse(argc, argv);
     parallel::set_num_threads(options.threads);
     Trainer trainer(*options.bench);
-    use_precision(trainer.ctx, options.precision);
+    trainer.ctx.stream.rounds_products = options.precision == "bf16";
     Profile profile;
     double profiled_s = 0;
     int64_t profiled_steps = 0;

@@ -43,7 +43,6 @@ refused 'flag of another verb' 2 '--prompt' -- train --prompt x
 refused 'one dash' 2 '-seed' -- train -seed 7
 refused 'abbreviation' 2 '--check' 'nearest is --checkpoint-every' -- train --check 7
 refused 'unknown preset' 2 "'fulll'" 'nearest is full' -- train --preset fulll
-refused 'bf16 on a CPU' 1 'the CPU computes this chapter in fp32' 'PRECISION=bf16' -- train "${tiny[@]}" --device cpu --precision bf16
 refused 'unknown precision' 2 "'fp16'" 'it takes one of: fp32, bf16' -- train --precision fp16
 refused 'unknown device' 2 "'gpu'" 'it takes one of: auto, cpu, cuda' -- train --device gpu
 refused 'unknown activation' 2 "'glu'" 'nearest is gelu' -- train --activation glu

@@ -30,6 +30,19 @@ check 'other threads, other checkpoints in between' same_run whole other
 run train "${options[@]}" --out silent --quiet --json
 check '--quiet and --json change nothing' same_run whole silent
 
+# ---- --precision bf16: its own bytes, for any threads; the checkpoint knows it ----
+run train "${options[@]}" --out bf16 --precision bf16
+check '--precision bf16: says what multiplies' grep -q 'products in bf16' err
+check '--precision bf16: another result' eval '! cmp -s whole/checkpoint.safetensors bf16/checkpoint.safetensors'
+# The loss of the last step within half a percent of float32's.
+check '--precision bf16: nearly the same loss' eval \
+    'paste -d , <(tail -1 whole/log.csv) <(tail -1 bf16/log.csv) | awk -F , "{d = \$2 / \$(NF / 2 + 2) - 1; exit !(d < 0.005 && d > -0.005)}"'
+run train "${options[@]}" --out bf16_parts --precision bf16 --threads 3 --max-steps 20
+resume bf16_parts --max-steps 60
+check '--precision bf16: resumed, with other threads' cmp -s bf16/checkpoint.safetensors bf16_parts/checkpoint.safetensors
+resume bf16 --max-steps 70 --precision fp32
+check '--precision fp32 contradicts it' eval '[ $status = 1 ] && grep -q -- "--precision fp32 contradicts the checkpoint, which was trained with bf16" err'
+
 # ---- signals ----
 # stopped_by SIGNAL SECONDS: a run of many steps in `stopped`, with the signal sent after so long; sets $status.
 stopped_by() {

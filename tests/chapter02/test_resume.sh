@@ -28,6 +28,14 @@ run train "${options[@]}" --out silent --quiet --json
 check '--quiet and --json change nothing' same_run whole silent
 resume whole --max-steps 70 --lr 1
 check 'a flag that contradicts is refused by name' eval '[ $status = 1 ] && grep -q -- "--lr 1 contradicts the checkpoint" err'
+run train "${options[@]}" --out bf16 --precision bf16 --max-steps 20
+run train "${options[@]}" --out bf16_parts --precision bf16 --max-steps 9
+resume bf16_parts --max-steps 20 --threads 3
+check '--precision bf16: says what multiplies' grep -q 'products in bf16' err
+check '--precision bf16: resumed, with other threads' cmp -s bf16/checkpoint.safetensors bf16_parts/checkpoint.safetensors
+check '--precision bf16: in config.json' grep -q '"precision": "bf16"' bf16/config.json
+resume bf16 --max-steps 30 --precision fp32
+check '--precision fp32 contradicts it' eval '[ $status = 1 ] && grep -q -- "--precision fp32 contradicts" err'
 resume whole --max-steps 70 --preset laptop
 check 'another preset is refused' eval '[ $status = 1 ] && grep -q -- "--preset laptop contradicts" err'
 

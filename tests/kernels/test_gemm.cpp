@@ -12,17 +12,12 @@
 #include "tests/kernels/problems/gemm.h"
 #include "tests/support/allclose.h"
 #include "tests/support/catch.h"
+#include "tests/support/threads.h"
 #include "tests/support/throwing_failures.h"
 
 namespace {
 
 using namespace gemm_problem;
-
-struct Threads {  // for the life of a scope
-    explicit Threads(int n) : before(parallel::num_threads()) { parallel::set_num_threads(n); }
-    ~Threads() { parallel::set_num_threads(before); }
-    int before;
-};
 
 }  // namespace
 

@@ -1,5 +1,5 @@
-// arrays.h - what tests of kernels and ops share: random arrays, a number of threads for a scope, and the
-// demand that a computation leaves the same bytes for any number of threads.
+// arrays.h - what tests of kernels and ops share: random arrays, and the demand that a computation leaves the same bytes
+// for any number of threads.
 // Not here: comparing within a tolerance (allclose.h), finite differences (gradcheck.h).
 #pragma once
 #include <cstdint>
@@ -9,6 +9,7 @@
 #include "core/parallel.h"
 #include "core/rng.h"
 #include "tests/support/catch.h"
+#include "tests/support/threads.h"
 
 // n standard normal floats, times scale; different for each stream.
 inline std::vector<float> random_floats(int64_t n, uint64_t stream, float scale = 1) {
@@ -25,14 +26,6 @@ inline std::vector<int> random_ids(int64_t n, int64_t below, uint64_t stream) {
     for (int& id : ids) id = int(random.next_below(uint32_t(below)));
     return ids;
 }
-
-struct Threads {  // for the life of a scope
-    explicit Threads(int n) : before(parallel::num_threads()) { parallel::set_num_threads(n); }
-    ~Threads() { parallel::set_num_threads(before); }
-    Threads(const Threads&) = delete;
-    Threads& operator=(const Threads&) = delete;
-    int before;
-};
 
 inline bool same_bytes(const std::vector<float>& a, const std::vector<float>& b) {
     return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;

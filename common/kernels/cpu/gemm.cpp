@@ -4,6 +4,7 @@
 #include "kernels/cpu/gemm.h"
 
 #include "core/check.h"
+#include "kernels/cpu/gemm_bf16.h"
 #include "kernels/kernels.h"
 
 namespace {
@@ -67,6 +68,15 @@ struct ApplyActivationGradient {
     }
 };
 
+// A product in the precision that the kernel was told. A few rows stay as they are, for they wait for memory and not for
+// arithmetic.
+template <class Epilogue = cpu::NoEpilogue>
+void multiply(const cpu::Product& p, Stream s, const Epilogue& epilogue = {}) {
+    if (!s.rounds_products || cpu::is_few_rows(p)) return cpu::multiply(p, epilogue);
+    if (p.M == 0 || p.N == 0) return;
+    cpu::with_bf16_micro_kernel([&](auto kernel) { cpu::multiply_bf16<decltype(kernel)>(p, epilogue); });
+}
+
 // out = inp weight^T: rows of inp times rows of weight.
 cpu::Product linear_product(float* out, const float* inp, const float* weight, const float* bias, int64_t N,
                             int64_t IC, int64_t OC) {
@@ -77,45 +87,49 @@ cpu::Product linear_product(float* out, const float* inp, const float* weight, c
 
 }  // namespace
 
+const char* cpu::bf16_products() {
+    return with_bf16_micro_kernel([](auto kernel) { return decltype(kernel)::name(); });
+}
+
 void cpu::gemm(float* out, const float* a, const float* b, const float* bias, int64_t M, int64_t N, int64_t K,
-               bool trans_a, bool trans_b, bool accumulate, Stream) {
+               bool trans_a, bool trans_b, bool accumulate, Stream s) {
     CHECK(!(bias && accumulate), "[gemm] a bias would be added again with each accumulation");
     Product p{M, N, K, a, trans_a ? M : K, !trans_a, b, trans_b ? K : N, !trans_b, out};
     p.bias = bias;
     p.start = accumulate ? out : nullptr;
-    multiply(p);
+    ::multiply(p, s);
 }
 
 void cpu::linear_residual_forward(float* out, const float* inp, const float* weight, const float* bias,
-                                  const float* residual, int64_t N, int64_t IC, int64_t OC, Stream) {
+                                  const float* residual, int64_t N, int64_t IC, int64_t OC, Stream s) {
     Product p = linear_product(out, inp, weight, bias, N, IC, OC);
     p.start = residual;
-    multiply(p);
+    ::multiply(p, s);
 }
 
 void cpu::linear_activation_forward(float* out, float* pre, const float* inp, const float* weight,
                                     const float* bias, int64_t N, int64_t IC, int64_t OC,
-                                    Activation activation, Stream) {
+                                    Activation activation, Stream s) {
     const Product p = linear_product(pre, inp, weight, bias, N, IC, OC);
     if (activation == Activation::kGelu)
-        multiply(p, ApplyActivation<Activation::kGelu>{out, OC});
+        ::multiply(p, s, ApplyActivation<Activation::kGelu>{out, OC});
     else
-        multiply(p, ApplyActivation<Activation::kRelu>{out, OC});
+        ::multiply(p, s, ApplyActivation<Activation::kRelu>{out, OC});
 }
 
 void cpu::linear_activation_backward(float* dpre, const float* dout, const float* weight, const float* pre,
-                                     int64_t N, int64_t IC, int64_t OC, Activation activation, Stream) {
+                                     int64_t N, int64_t IC, int64_t OC, Activation activation, Stream s) {
     const Product p{N, IC, OC, dout, OC, true, weight, IC, true, dpre};
     if (activation == Activation::kGelu)
-        multiply(p, ApplyActivationGradient<Activation::kGelu>{pre, IC});
+        ::multiply(p, s, ApplyActivationGradient<Activation::kGelu>{pre, IC});
     else
-        multiply(p, ApplyActivationGradient<Activation::kRelu>{pre, IC});
+        ::multiply(p, s, ApplyActivationGradient<Activation::kRelu>{pre, IC});
 }
 
 void cpu::linear_backward_params(float* dweight, float* dbias, const float* dout, const float* inp, int64_t N,
-                                 int64_t IC, int64_t OC, Stream) {
+                                 int64_t IC, int64_t OC, Stream s) {
     Product p{OC, IC, N, dout, OC, false, inp, IC, true, dweight};
     p.start = dweight;
     p.row_sums = dbias;
-    multiply(p);
+    ::multiply(p, s);
 }

@@ -1,21 +1,19 @@
 // gemm.h - matrix multiply on the CPU: multiply cuts a large product into pieces that the caches hold, and packs them
 // so that the micro-kernel reads memory from front to back.
-// Not here: the micro-kernel (micro_kernel.h); the kernels themselves (gemm.cpp), which say what is multiplied and
+// Not here: the micro-kernel (micro_kernel.h); products of inputs that are rounded to bf16 (gemm_bf16.h); the kernels themselves (gemm.cpp), which say what is multiplied and
 // what happens to a finished tile.
 // Source: Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication"; the names a, b, c and
 // "panel" are theirs.
 #pragma once
 #include <algorithm>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <vector>
 
-#include "core/check.h"
-#include "core/large_pages.h"
 #include "core/parallel.h"
 #include "kernels/cpu/gemm_narrow.h"
 #include "kernels/cpu/micro_kernel.h"
+#include "kernels/cpu/pack_memory.h"
 #include "kernels/cpu/product.h"
 #include "kernels/cpu/simd.h"
 
@@ -75,39 +73,6 @@ inline void pack_a_panels(float* panels, const float* a, int64_t lda, int K, int
     }
 }
 
-// Memory that is kept between calls, per thread, and grows to the largest that was asked for.
-class Scratch {
-  public:
-    Scratch() = default;
-    Scratch(const Scratch&) = delete;
-    Scratch& operator=(const Scratch&) = delete;
-    ~Scratch() { std::free(memory_); }
-
-    float* get(int64_t floats) {
-        if (floats > capacity_) {
-            std::free(memory_);
-            memory_ = static_cast<float*>(allocate_on_large_pages(size_t(floats) * sizeof(float)));
-            CHECK(memory_, "[gemm] no memory for %lld packed floats", static_cast<long long>(floats));
-            capacity_ = floats;
-        }
-        return memory_;
-    }
-
-  private:
-    float* memory_ = nullptr;
-    int64_t capacity_ = 0;
-};
-
-// subtle: functions, so that all instances of the templates below share one buffer of each kind in a thread.
-inline float* packed_a_memory(int64_t floats) {
-    static thread_local Scratch scratch;
-    return scratch.get(floats);
-}
-inline float* packed_b_memory(int64_t floats) {
-    static thread_local Scratch scratch;
-    return scratch.get(floats);
-}
-
 // ---- the loops around the micro-kernel --------------------------------------------------------------------
 
 // An epilogue is called on each tile of c when its sums are complete, while the tile is in the cache; its
@@ -137,20 +102,11 @@ TileKernel tile_kernel_for(int rows, int vecs) {
     return kernel;
 }
 
-inline void prefetch_tile(const float* tile, int64_t ld, int rows, int columns) {
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < columns; j += 16) __builtin_prefetch(tile + i * ld + j, 1);
-}
-
 // The sum of an element is taken in blocks of k, whose length depends on K alone.
 constexpr int kBlockK = 384;
 // Rows of a that stay in the L2 cache while the panels of b pass by; a panel stays in the L1 cache while they
 // do.
 constexpr int kBlockRows = 192;
-// Floats of packed b (4 MiB), small enough that they are still in the L3 cache when they are used, and the
-// fewest columns of it: with fewer, a would be read and packed too often.
-constexpr int64_t kChunkFloats = 1 << 20, kChunkColumns = 768;
-
 // Floats of b up to which each thread packs for itself (256 KiB).
 constexpr int64_t kSmallFloats = 1 << 16;
 
@@ -182,6 +138,10 @@ struct Grid {
 
 // At most so many rows are multiplied without packing.
 constexpr int kFewRows = 4;
+
+inline bool is_few_rows(const Product& p) {
+    return p.M <= kFewRows && p.a_by_rows && !p.b_by_rows;
+}
 
 // A product cut into chunks of b that are packed at once, blocks of k, and blocks of rows.
 template <class Epilogue>
@@ -341,7 +301,7 @@ void multiply_few_rows(const Product& p, const Epilogue& epilogue) {
 template <class Epilogue = NoEpilogue>
 void multiply(const Product& p, const Epilogue& epilogue = {}) {
     if (p.M == 0 || p.N == 0) return;
-    if (p.M <= kFewRows && p.a_by_rows && !p.b_by_rows)
+    if (is_few_rows(p))
         multiply_few_rows(p, epilogue);
     else if (std::is_same_v<Epilogue, NoEpilogue> && is_narrow(p))
         multiply_narrow(p);

@@ -80,6 +80,11 @@ GPT_INLINE void store_tile(simd::Vec (&sums)[R][V], float* c, int64_t ldc, const
         }
 }
 
+inline void prefetch_tile(const float* tile, int64_t ld, int rows, int columns) {
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < columns; j += 16) __builtin_prefetch(tile + i * ld + j, 1);
+}
+
 // Calls f with the compile-time constant that equals n, for n in [1, Max].
 template <int Max, class F>
 GPT_INLINE void with_constant(int n, F&& f) {

@@ -103,6 +103,21 @@ GPT_INLINE void transpose(Vec (&rows)[kWidth]) {
     if constexpr (distance > 1) transpose<distance / 2>(rows);
 }
 
+// The lanes 0, 2, 4 ... and 1, 3, 5 ... of x and y laid end to end.
+template <int... lane>
+GPT_INLINE void split_even_odd(Vec x, Vec y, Vec* even, Vec* odd, std::integer_sequence<int, lane...>) {
+#if defined(__clang__) || __GNUC__ >= 12
+    *even = __builtin_shufflevector(x, y, 2 * lane...);
+    *odd = __builtin_shufflevector(x, y, 2 * lane + 1 ...);
+#else
+    *even = __builtin_shuffle(x, y, IntVec{2 * lane...});
+    *odd = __builtin_shuffle(x, y, IntVec{2 * lane + 1 ...});
+#endif
+}
+GPT_INLINE void split_even_odd(Vec x, Vec y, Vec* even, Vec* odd) {
+    split_even_odd(x, y, even, odd, std::make_integer_sequence<int, kWidth>{});
+}
+
 // e^x, relative error below 5e-7 over [-87, 88] (near 0 about 1e-7; without FMA 4e-6 at the ends), clamped
 // outside; NaN stays NaN. x = n ln 2 + f with |f| <= ln 2 / 2: e^f is a polynomial, 2^n is put into the
 // exponent bits. libm's expf is as exact but does not vectorise.
