@@ -2,8 +2,13 @@
 #include "chapters/02_small_gpt/look_inside.h"
 
 #include <algorithm>
+#include <cinttypes>
 #include <cmath>
+#include <cstdio>
 #include <numeric>
+
+#include "core/check.h"
+#include "io/utf8.h"
 
 namespace small_gpt {
 
@@ -156,6 +161,27 @@ Ablation ablate_heads(Context& ctx, const Gpt& gpt, const std::vector<int>& ids)
     }
     ablation.all = change_without(0, L, 0, NH);
     return ablation;
+}
+
+void remove_heads(Gpt& gpt, const std::string& which) {
+    const int64_t L = gpt.config.L, NH = gpt.config.NH, HS = gpt.config.HS, D = NH * HS;
+    int64_t layer = 0, head = 0;
+    int read = 0;  // of the word, by the last %n that was reached
+    const int numbers =
+        std::sscanf(which.c_str(), "%4" SCNd64 "%n.%4" SCNd64 "%n", &layer, &read, &head, &read);
+    const bool is_all = which == "all", is_layer = numbers == 1, is_head = numbers == 2;
+    const bool is_word = is_all || ((is_layer || is_head) && read == int(which.size()));
+    if (!is_word || layer < 0 || layer >= L || head < 0 || head >= NH)
+        usage_error(
+            "--without-heads %s: say all, a layer from 0 to %lld, or LAYER.HEAD with a head from 0 to %lld",
+            utf8::printable(which).c_str(), static_cast<long long>(L - 1), static_cast<long long>(NH - 1));
+    for (int64_t l = is_all ? 0 : layer; l < (is_all ? L : layer + 1); l++) {
+        const Tensor& weight = gpt.h[size_t(l)].attn_c_proj.weight;  // (C, NH*HS)
+        std::vector<float> rows = floats_on_host(gpt.params.device(), weight.ptr(), weight.numel());
+        for (int64_t c = 0; c < gpt.config.C; c++)
+            std::fill_n(rows.begin() + c * D + (is_head ? head * HS : 0), is_head ? HS : D, 0.0f);
+        gpt.params.set(weight, rows);
+    }
 }
 
 }  // namespace small_gpt

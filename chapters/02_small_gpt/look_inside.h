@@ -4,6 +4,7 @@
 // Source: the logit lens is nostalgebraist's, 2020; ablation of single heads: Michel, Levy, Neubig 2019.
 #pragma once
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "chapters/00_char_gpt/gpt.h"
@@ -38,5 +39,10 @@ struct Ablation {
     double all = 0;              // of all heads: no token knows of another
 };
 Ablation ablate_heads(Context& ctx, const Gpt& gpt, const std::vector<int>& ids);
+
+// Takes heads out of a model for good, so that everything else can be asked of what is left: what attn.c_proj reads of them is
+// multiplied by zeros from here on.
+//   which  "all", a layer ("0") or a head of one ("0.3"); any other word, or one that the model lacks, is refused
+void remove_heads(Gpt& gpt, const std::string& which);
 
 }  // namespace small_gpt

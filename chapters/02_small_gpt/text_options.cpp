@@ -39,6 +39,8 @@ void add_text_verbs(Cli& cli, Config* config) {
     eval.path("--checkpoint", &o->checkpoint, kCheckpointHelp);
     eval.path("--data", &o->data, "a prepared folder, a text file, hellaswag or lambada");
     eval.count("--limit", &o->limit, 1, int64_t(1) << 40, "windows or items; default: all");
+    eval.list("--without-heads", &o->without_heads, "HEAD",
+              "measure the model without these attention heads: all, LAYER or LAYER.HEAD, counted from 0");
     add_common_flags(eval, config);
 
     CliVerb& attention = cli.verb("attention", "writes a page that shows where each head looks");

@@ -22,11 +22,12 @@ struct TextOptions {
     float repetition_penalty = 1;
     std::vector<std::string> stop;
     int64_t num_samples = 1;
-    uint64_t seed = 1337;             // of the draws
-    std::string data;                 // eval: a prepared folder, a text, hellaswag or lambada
-    int64_t limit = 0;                // eval: items; 0: all
-    std::string out;                  // attention: the page; export and import: a folder
-    std::string folder;               // import: what to read
+    uint64_t seed = 1337;                    // of the draws
+    std::string data;                        // eval: a prepared folder, a text, hellaswag or lambada
+    int64_t limit = 0;                       // eval: items; 0: all
+    std::vector<std::string> without_heads;  // eval: "all", "LAYER" or "LAYER.HEAD"
+    std::string out;                         // attention: the page; export and import: a folder
+    std::string folder;                      // import: what to read
     std::vector<std::string> states;  // attention: earlier states of the model, in the order of training
 };
 

@@ -232,7 +232,11 @@ TEST_CASE("attention page: the lens ends where the model does, and the loss is t
 
 TEST_CASE("attention page: an ablated head is one whose way into the stream is cut", "[cpu][attention]") {
     Context ctx;
-    const auto gpt = random_model(config()), cut = random_model(config());
+    const auto gpt = random_model(config()), cut = random_model(config()), removed = random_model(config());
+    const auto without_these = [&](const char* heads) {  // what remove_heads says of it
+        remove_heads(*removed, heads);
+        return look_inside(ctx, *removed, random_ids(20, 40, 3)).loss();
+    };
     const std::vector<int> ids = random_ids(20, 40, 3);
     const Ablation ablation = ablate_heads(ctx, *gpt, ids);
     const std::vector<double>& changes = ablation.heads;
@@ -244,11 +248,14 @@ TEST_CASE("attention page: an ablated head is one whose way into the stream is c
     const double whole = look_inside(ctx, *gpt, ids).loss(), without = look_inside(ctx, *cut, ids).loss();
     REQUIRE(changes[4] == Approx(without - whole).margin(1e-6));
     REQUIRE(std::fabs(changes[4]) > 1e-3);
+    REQUIRE(without_these("1.1") == without);
     // all heads of layer 1, then of layer 0 as well
     std::fill_n(projection, 16 * 15, 0.0f);
     REQUIRE(ablation.layers[1] == Approx(look_inside(ctx, *cut, ids).loss() - whole).margin(1e-6));
+    REQUIRE(without_these("1") == look_inside(ctx, *cut, ids).loss());
     std::fill_n(static_cast<float*>(cut->h[0].attn_c_proj.weight.ptr()), 16 * 15, 0.0f);
     REQUIRE(ablation.all == Approx(look_inside(ctx, *cut, ids).loss() - whole).margin(1e-6));
+    REQUIRE(without_these("all") == look_inside(ctx, *cut, ids).loss());
     REQUIRE(std::fabs(ablation.all - ablation.layers[1]) > 1e-3);
 }
 

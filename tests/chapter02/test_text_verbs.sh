@@ -100,6 +100,11 @@ refused 'eval: a shard that nobody named' 1 "stray has 2 shards of the split 'te
 refused 'memorize: a shard that nobody named' 1 "its manifest.json names 1" -- memorize "${model[@]}" --data stray
 run eval "${model[@]}" --data prepared --limit 2
 check 'eval: --limit' grep -q ' in 2 windows' out
+run eval "${model[@]}" --data prepared --without-heads 0.1 1 --json
+check 'eval: --without-heads, another loss' eval '[ $status = 0 ] && [ "$(sed -n "s/.*\"loss\": \([0-9.]*\).*/\1/p" out)" != "$evaluated" ]'
+for heads in 2 0.2 -1 0.-1 0.1x 0. every ''; do
+    refused "eval: --without-heads '$heads'" 2 '--without-heads' -- eval "${model[@]}" --data prepared --without-heads "$heads"
+done
 
 # ---- memorize ----
 refused 'memorize: of what' 2 'memorize wants --data' -- memorize "${model[@]}"
