@@ -44,7 +44,7 @@ void require_products_of(Sizes s, bool trans_a, bool trans_b) {
         !trans_b, out.data()};
     p.bias = bias.data();
     cpu::multiply_bf16<Kernel>(p, cpu::NoEpilogue{});
-    require_close("with a bias", s, out, want);
+    require_close("gemm + bias", s, out, want);
 
     for (int64_t i = 0; i < s.M * s.N; i++) want[i] = product[i] + before[i];
     out = before, p.bias = nullptr, p.start = out.data();
@@ -53,8 +53,8 @@ void require_products_of(Sizes s, bool trans_a, bool trans_b) {
         p.row_sums = sums.data();
     }
     cpu::multiply_bf16<Kernel>(p, cpu::NoEpilogue{});
-    require_close("added to what was there", s, out, want);
-    require_close("row sums", s, sums, want_sums);
+    require_close("gemm, accumulated", s, out, want);
+    require_close("linear_backward_params, dbias", s, sums, want_sums);
 }
 
 // Calls f with each micro-kernel that can run here.
@@ -164,7 +164,7 @@ TEST_CASE("the kernels around a product of rounded inputs do what they do in flo
         return all;
     };
     const std::vector<float> want = everything({}), got = everything(kRounds);
-    REQUIRE(allclose("all", s.text(), got.data(), want.data(), int64_t(got.size()), 1e-5,
+    REQUIRE(allclose("gemm", s.text(), got.data(), want.data(), int64_t(got.size()), 1e-5,
                      3 * tolerance(std::max({s.M, s.N, s.K}))) == "");
 }
 
