@@ -28,7 +28,7 @@ IDEAS = [
     ("block_rows", "192 rows of a in the L2 cache: 96 instead", "abce",
      [(GEMM, "kBlockRows = 192;", "kBlockRows = 96;")]),
     ("chunk", "4 MiB of packed b at once: 10 MiB instead", "abc",
-     [(GEMM, "kChunkFloats = 1 << 20,", "kChunkFloats = 10 << 18,")]),
+     [("common/kernels/cpu/pack_memory.h", "kChunkFloats = 1 << 20,", "kChunkFloats = 10 << 18,")]),
     ("strips", "a is packed in strips of 8 rows, the next ones prefetched: one row at a time instead", "abce",
      [(GEMM, "constexpr int kStrip = 8;  // rows", "constexpr int kStrip = 1;  // rows"),
       (GEMM, "for (int i = 0; i < rows; i += 16) __builtin_prefetch(a + (kStrip + r) * lda + i);", "{}")]),
