@@ -132,12 +132,14 @@ void OptionRestorer::bad(const char* name) const {
                utf8::printable(metadata_.at(name)).c_str());
 }
 
-void OptionRestorer::contradicts(const std::string& name, const std::string& asked) const {
+void OptionRestorer::contradicts(const std::string& name, const std::string& asked,
+                                 const std::string& of_older) const {
     const auto found = metadata_.find(name);
     user_error(
         "--%s %s contradicts the checkpoint, which was trained with %s; leave the flag out, or start anew "
         "without --resume",
-        name.c_str(), asked.c_str(), found == metadata_.end() ? "" : utf8::printable(found->second).c_str());
+        name.c_str(), asked.c_str(),
+        utf8::printable(found == metadata_.end() ? of_older : found->second).c_str());
 }
 
 void OptionRestorer::run_option(const char* name, int64_t* value, int64_t preset_value) const {

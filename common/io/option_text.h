@@ -67,17 +67,19 @@ class OptionRestorer {
     // The same where checkpoints that are older than the option do not have it.
     template <class T>
     void newer_result_option(const char* name, T* value, const T& of_older) const {
-        if (metadata_.count(name))
-            result_option(name, value);
-        else if (!is_given(name))
-            *value = of_older;
+        if (metadata_.count(name)) return result_option(name, value);
+        if (is_given(name) && text_of(*value) != text_of(of_older))
+            contradicts(name, text_of(*value), text_of(of_older));
+        *value = of_older;
     }
     // How the run was to go on, unless a flag says otherwise: as the checkpoint has it, else as the preset has it.
     void run_option(const char* name, int64_t* value, int64_t preset_value) const;
 
     void in_range(const char* name, int64_t value, int64_t high) const;  // [1, high]
     void one_of(const char* name, const std::string& value, const std::vector<std::string>& known) const;
-    [[noreturn]] void contradicts(const std::string& name, const std::string& asked) const;
+    // of_older: what a checkpoint without the option was trained with.
+    [[noreturn]] void contradicts(const std::string& name, const std::string& asked,
+                                  const std::string& of_older = "") const;
 
   private:
     const std::string& required(const char* name) const;

@@ -5,9 +5,7 @@ Run: make bench ARGS="bf16-loss [--steps 200] [--threads 2] [--folder FOLDER] [-
 """
 import argparse
 import csv
-import datetime
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -41,11 +39,8 @@ def main():
     parser.add_argument("--write", action="store_true", help=f"the table goes to {os.path.relpath(TABLE, ROOT)}, too")
     options = parser.parse_args()
     cores = machine.pin_to_cores(options.threads)
-    folder = tempfile.mkdtemp(prefix="bench-bf16-loss.", dir=options.folder)
-    try:
+    with tempfile.TemporaryDirectory(prefix="bench-bf16-loss.", dir=options.folder) as folder:
         logs = {precision: trained(precision, folder, options) for precision in PRECISIONS}
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     lines = ["| step | float32 | bf16 | difference |", "|---|---|---|---|"]
     steps = sorted({1, 10, options.steps // 4, options.steps // 2, options.steps} & set(range(1, options.steps + 1)))
     for step in steps:
@@ -58,10 +53,9 @@ def main():
     table = "\n".join(lines + ["", f"Bar: {100 * BAR} % of the held-out loss; {'met' if is_met else 'NOT met'}."])
     print(table)
     if options.write:
-        with open(TABLE, "w", encoding="utf-8") as file:
-            file.write(f"{table}\n\nGPT-2's 124M from its first weights, batches of 4 windows of 64 tokens of openwebtext-1k. Command: "
-                       f"`make bench ARGS=\"bf16-loss --write\"`. Machine: {machine.description(options.threads, cores)}; "
-                       f"{datetime.date.today()}, {machine.commit()}.\n")
+        words = ("GPT-2's 124M from its first weights, batches of 4 windows of 64 tokens of openwebtext-1k. Command: "
+                 "`make bench ARGS=\"bf16-loss --write\"`.")
+        machine.write_table(TABLE, table, words, options.threads, cores)
     sys.exit(0 if is_met else 1)
 
 

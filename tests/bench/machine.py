@@ -1,4 +1,5 @@
 """machine.py - which machine, which commit, and who else was busy on our cores: what every benchmark says beside a number."""
+import datetime
 import os
 import re
 import subprocess
@@ -51,6 +52,12 @@ def description(threads, cores, versions=()):
     return (f"{info.get('model name', 'unknown processor')} (family {info.get('cpu family', '?')}, model "
             f"{info.get('model', '?')}, {', '.join([width, *extras])}), {os.cpu_count()} cores, {threads} threads on cores "
             f"{cores}; " + ", ".join([compiler, *versions]))
+
+
+def write_table(path, table, words, threads, cores):
+    """What a note shows of a benchmark: its table, what was measured by which command, where and when."""
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(f"{table}\n\n{words} Machine: {description(threads, cores)}; {datetime.date.today()}, {commit()}.\n")
 
 
 def python_with_torch():

@@ -10,7 +10,6 @@ gigabyte, where that hardly counts; OpenWebText has 38. The bar is for the large
 Run: make bench ARGS="prepare [--rounds 7] [--threads 2] [--folder FOLDER] [--write]"
 """
 import argparse
-import datetime
 import json
 import lzma
 import os
@@ -122,10 +121,8 @@ def main():
         "|---|---|---|---|---|", *rows, "", f"Bar, at {len(text) * times[1] / 1e6:.0f} MB: {BAR}; {'met' if is_met else 'NOT met'}."])
     print(table)
     if options.write:
-        with open(TABLE, "w", encoding="utf-8") as file:
-            file.write(f"{table}\n\nMedians of {options.rounds} turns each. Command: `make bench ARGS=\"prepare --write\"`. Machine: "
-                       f"{machine.description(options.threads, cores)}; {datetime.date.today()}, "
-                       f"{machine.commit()}.\n")
+        words = f"Medians of {options.rounds} turns each. Command: `make bench ARGS=\"prepare --write\"`."
+        machine.write_table(TABLE, table, words, options.threads, cores)
     sys.exit(0 if is_met else 1)
 
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "core/bfloat16.h"
@@ -85,18 +86,9 @@ TEST_CASE("b in several chunks of columns and of rows, at sampled elements", "[c
     CAPTURE(s.M, s.N, s.K, trans_a);
     Threads two(2);
     const std::vector<float> a = random_floats(s.M * s.K, 1), b = random_floats(s.K * s.N, 2);
-    const std::vector<float> a_rounded = rounded(a), b_rounded = rounded(b);
-    std::vector<float> out(s.M * s.N, NAN), got;
+    std::vector<float> out(s.M * s.N, NAN);
     cpu::gemm(out.data(), a.data(), b.data(), nullptr, s.M, s.N, s.K, trans_a, !trans_a, false, kRounds);
-    RandomStream random{1, 9};
-    std::vector<double> want;
-    for (int sample = 0; sample < 500; sample++) {
-        const int64_t i = random.next_below(uint32_t(s.M)), j = random.next_below(uint32_t(s.N));
-        got.push_back(out[i * s.N + j]);
-        want.push_back(product_at(a_rounded, b_rounded, s, trans_a, !trans_a, i, j));
-    }
-    require_close("gemm", s, got, want);
-    REQUIRE(std::all_of(out.begin(), out.end(), [](float x) { return std::isfinite(x); }));
+    require_close_at_samples(s, out, rounded(a), rounded(b), trans_a, !trans_a);
 }
 
 TEST_CASE("words are what bfloat16_nearest makes of each float", "[cpu]") {

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <utility>
 
 #include "core/parallel.h"
 #include "kernels/cpu/micro_kernel_bf16.h"

@@ -36,7 +36,6 @@ struct WidenWords {
     static const char* name() {
         return "bf16, widened again, as this CPU has no instructions for it: exactness of bf16, no speed";
     }
-    static bool is_available() { return true; }
     static void begin() {}
     static void end() {}
 
@@ -71,7 +70,6 @@ struct WidenWords {
 struct DotPairs {
     static constexpr int kRows = 8, kColumns = 48;
     static const char* name() { return "bf16 by AVX-512's dot products"; }
-    static bool is_available() { return true; }
     static void begin() {}
     static void end() {}
 

@@ -69,6 +69,21 @@ void require_close(const std::string& op, Sizes s, const std::vector<float>& got
                      tolerance(s.K) + storage) == "");
 }
 
+// The same of 500 elements of a product that is too large for plain loops; all must be finite.
+inline void require_close_at_samples(Sizes s, const std::vector<float>& out, const std::vector<float>& a,
+                                     const std::vector<float>& b, bool trans_a, bool trans_b) {
+    RandomStream random{1, 9};
+    std::vector<float> got;
+    std::vector<double> want;
+    for (int sample = 0; sample < 500; sample++) {
+        const int64_t i = random.next_below(uint32_t(s.M)), j = random.next_below(uint32_t(s.N));
+        got.push_back(out[i * s.N + j]);
+        want.push_back(product_at(a, b, s, trans_a, trans_b, i, j));
+    }
+    require_close("gemm", s, got, want);
+    REQUIRE(std::all_of(out.begin(), out.end(), [](float x) { return std::isfinite(x); }));
+}
+
 inline double activation_of(double x, Activation activation) {
     return activation == Activation::kGelu
                ? 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)))
