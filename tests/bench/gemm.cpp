@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/check.h"
+#include "core/large_pages.h"
 #include "core/parallel.h"
 #include "core/rng.h"
 #include "kernels/kernels.h"
@@ -31,8 +32,10 @@ const std::vector<Layer> kLayers = {
     {'b', "proj", 4096, 384, 384},    {'b', "fc", 4096, 384, 1536},      {'b', "fc_proj", 4096, 1536, 384},
     {'b', "head", 4096, 384, 65},     {'c', "qkv", 2048, 768, 48},       {'c', "proj", 2048, 16, 768},
     {'c', "fc", 2048, 768, 3072},     {'c', "fc_proj", 2048, 3072, 768}, {'c', "head", 2048, 768, 50257},
-    {'e', "qkv", 2048, 64, 192},      {'e', "proj", 2048, 64, 64},       {'e', "fc", 2048, 64, 256},
-    {'e', "fc_proj", 2048, 256, 64},  {'e', "head", 2048, 64, 65},
+    {'d', "qkv", 256, 768, 2304},     {'d', "proj", 256, 768, 768},      {'d', "fc", 256, 768, 3072},
+    {'d', "fc_proj", 256, 3072, 768}, {'d', "head", 256, 768, 50257},    {'e', "qkv", 2048, 64, 192},
+    {'e', "proj", 2048, 64, 64},      {'e', "fc", 2048, 64, 256},        {'e', "fc_proj", 2048, 256, 64},
+    {'e', "head", 2048, 64, 65},
 };
 
 // The three products of a layer in training.
@@ -40,12 +43,12 @@ enum Direction { kForward, kBackwardInput, kBackwardParams };
 const char* const kDirectionNames[] = {"forward", "dinp", "dweight"};
 
 struct Buffers {
-    std::vector<float> inp, weight, out, bias;
+    std::vector<float, LargePages<float>> inp, weight, out, bias;  // as a model's
 
     explicit Buffers(const Layer& layer)
         : inp(layer.N * layer.IC), weight(layer.OC * layer.IC), out(layer.N * layer.OC), bias(layer.OC) {
         uint64_t stream = 1;
-        for (std::vector<float>* x : {&inp, &weight, &out, &bias}) {
+        for (auto* x : {&inp, &weight, &out, &bias}) {
             const RandomStream random{1, stream++};
             // note: small numbers, so that hundreds of accumulations stay finite
             for (size_t i = 0; i < x->size(); i++)
@@ -87,7 +90,7 @@ int main(int argc, char** argv) {
     std::vector<int> thread_counts = {1, 2};
     double budget = 0.2, bar = 0.70;
     CLI::App app{"Speed of the matrix multiply at the shapes of the models, against the measured peak."};
-    app.add_option("--shapes", models, "models to run: a, b, c, e (see tests/bench/gemm.cpp)")
+    app.add_option("--shapes", models, "models to run: a, b, c, d, e (see tests/bench/gemm.cpp)")
         ->capture_default_str();
     app.add_option("--threads", thread_counts, "numbers of threads")
         ->capture_default_str()

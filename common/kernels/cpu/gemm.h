@@ -1,7 +1,7 @@
 // gemm.h - matrix multiply on the CPU: multiply cuts a large product into pieces that the caches hold, and packs them
 // so that the micro-kernel reads memory from front to back.
-// Not here: the micro-kernel (micro_kernel.h); products of inputs that are rounded to bf16 (gemm_bf16.h); the kernels themselves (gemm.cpp), which say what is multiplied and
-// what happens to a finished tile.
+// Not here: the micro-kernel (micro_kernel.h); products of inputs that are rounded to bf16 (gemm_bf16.h); the kernels
+// themselves (gemm.cpp), which say what is multiplied and what happens to a finished tile.
 // Source: Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication"; the names a, b, c and
 // "panel" are theirs.
 #pragma once
@@ -24,13 +24,20 @@ namespace cpu {
 // b is packed in panels of up to kTileVecs vectors of columns, row after row, so that the micro-kernel reads
 // a panel from front to back. Missing columns are zeros.
 
+// What is packed next is asked for while this is packed: a weight that no cache holds comes from memory in pieces as short
+// as a panel is wide, and the processor does not see the next one coming. (To ask for what lies behind the matrix does no harm.)
+
+constexpr int kStripRows = 8;  // rows of b that are packed before the same rows of the next panel
+
 // Rows of b that are contiguous in memory, element b[k,j] at b[k*ldb + j], into a panel of `vecs` vectors.
 inline void pack_b_rows(float* panel, const float* b, int64_t ldb, int rows, int columns, int vecs) {
     using simd::kWidth;
     for (int k = 0; k < rows; k++, b += ldb)
-        for (int j = 0; j < vecs * kWidth; j += kWidth, panel += kWidth)
+        for (int j = 0; j < vecs * kWidth; j += kWidth, panel += kWidth) {
+            __builtin_prefetch(b + kStripRows * ldb + j);
             simd::store(panel,
                         columns - j >= kWidth ? simd::load(b + j) : simd::load_first(b + j, columns - j));
+        }
 }
 
 // The same from columns of b that are contiguous in memory, element b[k,j] at b[j*ldb + k].
@@ -43,7 +50,10 @@ inline void pack_b_columns(float* panel, const float* b, int64_t ldb, int rows, 
             simd::Vec square[kWidth] = {};
             if (width == kWidth && depth == kWidth) {
                 GPT_UNROLL
-                for (int j = 0; j < kWidth; j++) square[j] = simd::load(from + j * ldb);
+                for (int j = 0; j < kWidth; j++) {
+                    __builtin_prefetch(from + (kWidth + j) * ldb);
+                    square[j] = simd::load(from + j * ldb);
+                }
             } else {
                 for (int j = 0; j < width; j++) square[j] = simd::load_first(from + j * ldb, depth);
             }
@@ -109,6 +119,8 @@ constexpr int kBlockK = 384;
 constexpr int kBlockRows = 192;
 // Floats of b up to which each thread packs for itself (256 KiB).
 constexpr int64_t kSmallFloats = 1 << 16;
+// Panels of b that a thread packs for itself where threads share columns.
+constexpr int64_t kOwnPanels = 4;
 
 // How c is cut into tasks: `rows` x `columns` of them, each of at most `tiles` tiles of rows and `panels`
 // panels. It may depend on the number of threads, since it changes no sum.
@@ -161,6 +173,7 @@ struct BlockedProduct {
     }
 
     void run() const {
+        if (const int64_t own = own_panels()) return run_by_columns(own);
         for (int64_t column0 = 0; column0 < p.N; column0 += chunk_n) {
             const Panels panels(std::min(chunk_n, p.N - column0));
             float* packed_b = packed_b_memory(panels.vecs * simd::kWidth * chunk_k);
@@ -190,6 +203,35 @@ struct BlockedProduct {
         }
     }
 
+    // Panels that a thread packs and multiplies at a time where threads share the columns of b and nothing else; 0 where
+    // they do better to pack b together and share the rows: a has to be packed, too, or b is small, or there are too few
+    // columns to give all threads the same.
+    int64_t own_panels() const {
+        if (!p.a_by_rows || p.K * p.N <= kSmallFloats) return 0;
+        const int64_t threads = parallel::num_threads(), count = ceil_div(p.N, kTileVecs * simd::kWidth);
+        const int64_t tasks = ceil_div(count, threads * kOwnPanels), own = ceil_div(count, threads * tasks);
+        return threads * tasks * own <= count + count / 16 ? own : 0;
+    }
+
+    // A task packs its columns of b, a block of k at a time, and multiplies them with all rows: nobody waits for anybody, and
+    // no packed number travels from one core's cache to another's.
+    void run_by_columns(int64_t own) const {
+        const int64_t columns = own * kTileVecs * simd::kWidth;
+        const int64_t rows = ceil_div(ceil_div(p.M, ceil_div(p.M, kBlockRows)), kTileRows) * kTileRows;
+        parallel_for(ceil_div(p.N, columns), [&](int64_t task) {
+            const int64_t column0 = task * columns;
+            const Panels panels(std::min(columns, p.N - column0));
+            float* packed_b = packed_b_memory(columns * block_k);
+            for (int64_t k = 0; k == 0 || k < p.K; k += block_k) {
+                const int64_t k1 = std::min(p.K, k + block_k);
+                pack_chunk(packed_b, panels, column0, k, k1);
+                for (int64_t row0 = 0; row0 < p.M; row0 += rows)
+                    multiply_task(packed_b, panels, column0, k, k1, row0, int(std::min(rows, p.M - row0)), 0,
+                                  panels.count);
+            }
+        });
+    }
+
     int depth(int64_t k, int64_t k1) const { return int(std::min(block_k, k1 - k)); }
 
     // Where a panel of the block that begins at k is, in the packed chunk of b that holds [k0, k1).
@@ -210,13 +252,12 @@ struct BlockedProduct {
                 pack_b_columns(to, p.b + column * p.ldb + k, p.ldb, rows, columns, vecs);
         };
         // note: a task reads memory in its order: some rows through all panels, or the columns of one panel
-        constexpr int64_t kStrip = 8;
-        const int64_t tasks = p.b_by_rows ? ceil_div(k1 - k0, kStrip) : panels.count;
+        const int64_t tasks = p.b_by_rows ? ceil_div(k1 - k0, kStripRows) : panels.count;
         const auto task = [&](int64_t t) {
             if (p.b_by_rows) {
-                const int64_t k = k0 + t * kStrip;
+                const int64_t k = k0 + t * kStripRows;
                 for (int64_t panel = 0; panel < panels.count; panel++)
-                    pack(panel, k, int(std::min(kStrip, k1 - k)));
+                    pack(panel, k, int(std::min<int64_t>(kStripRows, k1 - k)));
             } else {
                 for (int64_t k = k0; k < k1; k += block_k) pack(t, k, depth(k, k1));
             }

@@ -63,6 +63,14 @@ GPT_INLINE void transpose_words(Words (&square)[simd::kWidth]) {
 
 // ---- packing ----------------------------------------------------------------------------------------------
 
+// What is packed next is asked for while this is packed, as in gemm.h: the floats of words_along, those of words_across.
+GPT_INLINE void prefetch_words(const float* p) {
+    __builtin_prefetch(p), __builtin_prefetch(p + simd::kWidth);
+}
+GPT_INLINE void prefetch_rows(const float* p, int64_t ld) {
+    __builtin_prefetch(p), __builtin_prefetch(p + ld);
+}
+
 // `rows` rows of a from (row0, k0) on, `depth` numbers deep, as `words` words each. Rows up to the next multiple of Kernel::kRows
 // are zeros.
 template <class Kernel>
@@ -76,9 +84,11 @@ void pack_a_words(uint32_t* packed, const Product& p, int64_t row0, int rows, in
     const int all_rows = int(ceil_div(rows, Kernel::kRows)) * Kernel::kRows;
     if (p.a_by_rows) {
         for (int i = 0; i < all_rows; i++)
-            for (int word = 0; word < words; word += kWidth)
-                store_words(place(i, word), words_along(p.a + (row0 + i) * p.lda + k0 + 2 * word,
-                                                        i < rows ? depth - 2 * word : 0));
+            for (int word = 0; word < words; word += kWidth) {
+                const float* from = p.a + (row0 + i) * p.lda + k0 + 2 * word;
+                prefetch_words(from + p.lda);
+                store_words(place(i, word), words_along(from, i < rows ? depth - 2 * word : 0));
+            }
         return;
     }
     for (int word = 0; word < words; word += kWidth)
@@ -86,7 +96,9 @@ void pack_a_words(uint32_t* packed, const Product& p, int64_t row0, int rows, in
             Words square[kWidth];
             for (int r = 0; r < kWidth; r++) {
                 const int k = 2 * (word + r);
-                square[r] = words_across(p.a + (k0 + k) * p.lda + row0 + i, p.lda, depth - k, rows - i);
+                const float* from = p.a + (k0 + k) * p.lda + row0 + i;
+                prefetch_rows(from + 2 * kWidth * p.lda, p.lda);
+                square[r] = words_across(from, p.lda, depth - k, rows - i);
             }
             transpose_words(square);
             for (int r = 0; r < std::min(kWidth, all_rows - i); r++)
@@ -94,26 +106,33 @@ void pack_a_words(uint32_t* packed, const Product& p, int64_t row0, int rows, in
         }
 }
 
-// Kernel::kColumns columns of b from (k0, column) on.
+// Words [word0, word1) of a panel, the columns of b from `column` on; the panel's first word is of row k0, and `depth` rows exist.
 template <class Kernel>
-void pack_b_words(uint32_t* packed, const Product& p, int64_t k0, int depth, int words, int64_t column) {
+void pack_b_words(uint32_t* packed, const Product& p, int64_t k0, int depth, int word0, int word1,
+                  int64_t column) {
     using simd::kWidth;
-    for (int j = 0; j < Kernel::kColumns; j += kWidth) {
-        const int64_t left = p.N - column - j;
-        for (int word = 0; word < words; word += kWidth) {
+    if (p.b_by_rows) {
+        for (int word = word0; word < word1; word++)
+            for (int j = 0; j < Kernel::kColumns; j += kWidth) {
+                const float* from = p.b + (k0 + 2 * word) * p.ldb + column + j;
+                prefetch_rows(from + 2 * (word1 - word0) * p.ldb, p.ldb);
+                store_words(packed + word * Kernel::kColumns + j,
+                            words_across(from, p.ldb, depth - 2 * word, p.N - column - j));
+            }
+        return;
+    }
+    for (int j = 0; j < Kernel::kColumns; j += kWidth)
+        for (int word = word0; word < word1; word += kWidth) {
             Words square[kWidth];
             for (int r = 0; r < kWidth; r++) {
-                const int k = 2 * (word + r);
-                square[r] = p.b_by_rows
-                                ? words_across(p.b + (k0 + k) * p.ldb + column + j, p.ldb, depth - k, left)
-                                : words_along(p.b + (column + j + r) * p.ldb + k0 + 2 * word,
-                                              r < left ? depth - 2 * word : 0);
+                const float* from = p.b + (column + j + r) * p.ldb + k0 + 2 * word;
+                prefetch_words(from + kWidth * p.ldb);
+                square[r] = words_along(from, r < p.N - column - j ? depth - 2 * word : 0);
             }
-            if (!p.b_by_rows) transpose_words(square);
+            transpose_words(square);
             for (int r = 0; r < kWidth; r++)
                 store_words(packed + (word + r) * Kernel::kColumns + j, square[r]);
         }
-    }
 }
 
 // ---- the loops around the micro-kernel --------------------------------------------------------------------
@@ -122,6 +141,28 @@ void pack_b_words(uint32_t* packed, const Product& p, int64_t k0, int depth, int
 constexpr int kBlockWords = 384;
 // Rows of a that are packed at once.
 constexpr int64_t kBf16Rows = 512;
+// Words of b's rows that are packed before the same words of the next panel; a block has a multiple of them.
+constexpr int kStripWords = 4;
+
+// One tile of c, of which `rows` and `columns` exist. The only function that does arithmetic.
+template <class Kernel>
+__attribute__((noinline)) void bf16_tile(int words, const uint32_t* a, const uint32_t* b_panel, float* c,
+                                         const float* start, const float* bias, int64_t ldc, int rows,
+                                         int columns) {
+    if (rows == Kernel::kRows) {
+        simd::Vec sums[Kernel::kRows][Kernel::kVecs];
+        Kernel::multiply(sums, words, a, b_panel);
+        store_tile(sums, c, ldc, start, ldc, bias, columns);
+        return;
+    }
+    simd::Vec sums[Kernel::kRows][Kernel::kVecs];
+    Kernel::multiply(sums, words, a, b_panel);
+    for (int i = 0; i < rows; i++, c += ldc) {
+        simd::Vec row[1][Kernel::kVecs];
+        std::copy(sums[i], sums[i] + Kernel::kVecs, row[0]);
+        store_tile(row, c, ldc, start ? start + i * ldc : nullptr, ldc, bias, columns);
+    }
+}
 
 template <class Kernel, class Epilogue>
 struct Bf16Product {
@@ -153,16 +194,31 @@ struct Bf16Product {
             for (int64_t word0 = 0; word0 < words; word0 += chunk_words) {
                 const int64_t end = std::min(words, word0 + chunk_words);
                 uint32_t* packed_b = packed_words(packed_b_memory(panels * kColumns * chunk_words));
-                parallel_for(panels, [&](int64_t panel) {
-                    for (int64_t word = word0; word < end; word += kBlockWords) {
-                        const int n = block(word, end);
-                        pack_b_words<Kernel>(panel_of(packed_b, panels, word0, word, n, panel), p, 2 * word,
-                                             depth(word, n), n, column0 + panel * kColumns);
-                    }
-                });
+                pack_chunk(packed_b, column0, panels, word0, end);
                 multiply_chunk(packed_b, column0, panels, word0, end);
             }
         }
+    }
+
+    // note: a task reads memory in its order: some rows through all panels, or the columns of one panel
+    void pack_chunk(uint32_t* packed_b, int64_t column0, int64_t panels, int64_t word0, int64_t end) const {
+        const auto pack = [&](int64_t panel, int64_t word, int from, int to) {
+            const int n = block(word, end);
+            pack_b_words<Kernel>(panel_of(packed_b, panels, word0, word, n, panel), p, 2 * word,
+                                 depth(word, n), from, std::min(to, n), column0 + panel * kColumns);
+        };
+        if (p.b_by_rows)
+            parallel_for((end - word0) / kStripWords, [&](int64_t strip) {
+                const int64_t word =
+                    strip * kStripWords / kBlockWords * kBlockWords;  // of its block, in the chunk
+                const int from = int(strip * kStripWords - word);
+                for (int64_t panel = 0; panel < panels; panel++)
+                    pack(panel, word0 + word, from, from + kStripWords);
+            });
+        else
+            parallel_for(panels, [&](int64_t panel) {
+                for (int64_t word = word0; word < end; word += kBlockWords) pack(panel, word, 0, kBlockWords);
+            });
     }
 
     // Where a panel's block of n words is, in the packed chunk of b.
@@ -204,37 +260,15 @@ struct Bf16Product {
                         int rows, int64_t column) const {
         const bool is_first = word == 0, is_last = word + n >= words;
         const int columns = int(std::min(kColumns, p.N - column));
-        alignas(64) float sums[Kernel::kRows * kColumns];
         for (int i = 0; i < rows; i += Kernel::kRows, packed_a += Kernel::kRows * n) {
             const int tile_rows = std::min(Kernel::kRows, rows - i);
             const int64_t at = (row0 + i) * p.N + column;
             const float* start = is_first ? p.start : p.c;
             prefetch_tile(start ? start + at : p.c + at, p.N, tile_rows, columns);
             if (is_last) epilogue.prefetch(row0 + i, column, tile_rows, columns);
-            Kernel::multiply(sums, n, packed_a, b_panel);
-            store_sums(sums, p.c + at, start ? start + at : nullptr,
-                       is_first && p.bias ? p.bias + column : nullptr, tile_rows, columns);
+            bf16_tile<Kernel>(n, packed_a, b_panel, p.c + at, start ? start + at : nullptr,
+                              is_first && p.bias ? p.bias + column : nullptr, p.N, tile_rows, columns);
             if (is_last) epilogue(p.c + at, row0 + i, column, tile_rows, columns);
-        }
-    }
-
-    // c = start + bias + sums, as micro_kernel.h's store_tile.
-    void store_sums(const float* sums, float* c, const float* start, const float* bias, int rows,
-                    int columns) const {
-        using simd::kWidth;
-        for (int i = 0; i < rows; i++, sums += kColumns, c += p.N) {
-            int j = 0;
-            for (; j + kWidth <= columns; j += kWidth) {
-                simd::Vec sum = simd::load(sums + j);
-                if (bias) sum += simd::load(bias + j);
-                if (start) sum += simd::load(start + j);
-                simd::store(c + j, sum);
-            }
-            for (; j < columns; j++) {
-                const float with_bias = bias ? sums[j] + bias[j] : sums[j];
-                c[j] = start ? with_bias + start[j] : with_bias;
-            }
-            if (start) start += p.N;
         }
     }
 

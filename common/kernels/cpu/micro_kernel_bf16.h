@@ -28,24 +28,26 @@ namespace cpu {
 typedef uint32_t Words __attribute__((vector_size(simd::kWidth * 4)));  // a vector of them
 constexpr int kSquare = 16;  // words of k, 32 numbers: as many as a row of an AMX tile holds
 
-// Each multiply: sums[i*kColumns + j] = a's row i times b's column j, over `words` words, a multiple of kSquare.
+// Each multiply: sums[i], a row of kColumns numbers, = a's row i times b, over `words` words, a multiple of kSquare.
 
 // Any machine: a word is two floats whose lower halves are missing. As many multiply-adds as for float32.
 struct WidenWords {
-    static constexpr int kRows = 4, kColumns = 2 * simd::kWidth;
+    static constexpr int kRows = 4, kVecs = 2, kColumns = kVecs * simd::kWidth;
     static const char* name() {
         return "bf16, widened again, as this CPU has no instructions for it: exactness of bf16, no speed";
     }
     static void begin() {}
     static void end() {}
 
-    static void multiply(float* sums, int words, const uint32_t* a, const uint32_t* b) {
+    static GPT_INLINE void multiply(simd::Vec (&sums)[kRows][kVecs], int words, const uint32_t* a,
+                                    const uint32_t* b) {
         using simd::kWidth;
-        simd::Vec sum[kRows][2] = {};
+        GPT_UNROLL
+        for (int i = 0; i < kRows; i++) sums[i][0] = sums[i][1] = simd::Vec{};
         for (int p = 0; p < words; p++, b += kColumns) {
-            simd::Vec even[2], odd[2];
+            simd::Vec even[kVecs], odd[kVecs];
             GPT_UNROLL
-            for (int j = 0; j < 2; j++) {
+            for (int j = 0; j < kVecs; j++) {
                 Words word;
                 std::memcpy(&word, b + j * kWidth, sizeof word);
                 const Words low = word << 16, high = word & 0xffff0000u;
@@ -58,41 +60,40 @@ struct WidenWords {
                 float x[2];
                 std::memcpy(x, halves, sizeof x);
                 GPT_UNROLL
-                for (int j = 0; j < 2; j++) sum[i][j] += x[0] * even[j] + x[1] * odd[j];
+                for (int j = 0; j < kVecs; j++) sums[i][j] += x[0] * even[j] + x[1] * odd[j];
             }
         }
-        std::memcpy(sums, sum, sizeof sum);
     }
 };
 
 #if defined(__AVX512BF16__)
 // vdpbf16ps: each lane adds the two products of a word of a and a word of b.
 struct DotPairs {
-    static constexpr int kRows = 8, kColumns = 48;
+    static constexpr int kRows = 8, kVecs = 3, kColumns = kVecs * simd::kWidth;
     static const char* name() { return "bf16 by AVX-512's dot products"; }
     static void begin() {}
     static void end() {}
 
-    static void multiply(float* sums, int words, const uint32_t* a, const uint32_t* b) {
-        __m512 sum[kRows][3];
+    static GPT_INLINE void multiply(simd::Vec (&sums)[kRows][kVecs], int words, const uint32_t* a,
+                                    const uint32_t* b) {
         GPT_UNROLL
-        for (int i = 0; i < kRows; i++)
-            for (int j = 0; j < 3; j++) sum[i][j] = _mm512_setzero_ps();
+        for (int i = 0; i < kRows; i++) {
+            GPT_UNROLL
+            for (int j = 0; j < kVecs; j++) sums[i][j] = simd::Vec{};
+        }
         for (int square = 0; square < words; square += kSquare, a += kRows * kSquare)
             for (int p = 0; p < kSquare; p++, b += kColumns) {
-                __m512bh row[3];
+                __m512bh row[kVecs];
                 GPT_UNROLL
-                for (int j = 0; j < 3; j++) row[j] = (__m512bh)_mm512_loadu_si512(b + 16 * j);
+                for (int j = 0; j < kVecs; j++) row[j] = (__m512bh)_mm512_loadu_si512(b + 16 * j);
                 GPT_UNROLL
                 for (int i = 0; i < kRows; i++) {
                     const __m512bh x = (__m512bh)_mm512_set1_epi32(int(a[i * kSquare + p]));
                     GPT_UNROLL
-                    for (int j = 0; j < 3; j++) sum[i][j] = _mm512_dpbf16_ps(sum[i][j], x, row[j]);
+                    for (int j = 0; j < kVecs; j++)
+                        sums[i][j] = (simd::Vec)_mm512_dpbf16_ps((__m512)sums[i][j], x, row[j]);
                 }
             }
-        GPT_UNROLL
-        for (int i = 0; i < kRows; i++)
-            for (int j = 0; j < 3; j++) _mm512_storeu_ps(sums + i * kColumns + 16 * j, sum[i][j]);
     }
 };
 #endif
@@ -101,7 +102,7 @@ struct DotPairs {
 // Eight registers of 16 rows x 64 bytes. One instruction multiplies 16 rows x 16 words of a with 16 words x 16 columns of b:
 // 8,192 multiply-adds. Four registers hold the sums of 32 x 32 elements; the others are two squares of a and two of b.
 struct AmxTiles {
-    static constexpr int kRows = 32, kColumns = 32;
+    static constexpr int kRows = 32, kVecs = 2, kColumns = kVecs * simd::kWidth;
     static const char* name() { return "bf16 by AMX tiles"; }
 
     // A process has to ask Linux for the tiles, which make its saved state 8 KiB larger; asked once.
@@ -123,7 +124,7 @@ struct AmxTiles {
     }
     static void end() { _tile_release(); }
 
-    static void multiply(float* sums, int words, const uint32_t* a, const uint32_t* b) {
+    static void multiply(simd::Vec (&sums)[kRows][kVecs], int words, const uint32_t* a, const uint32_t* b) {
         // subtle: what was packed must be in memory before a tile is loaded, which GCC does not see reading it.
         asm volatile("" ::: "memory");
         // Registers 0 1: sums of the upper 16 rows; 2 3: of the lower; 4 5: rows of a; 6 7: columns of b. (GCC's intrinsics
@@ -142,11 +143,11 @@ struct AmxTiles {
             _tile_dpbf16ps(2, 5, 6);
             _tile_dpbf16ps(3, 5, 7);
         }
-        float* const lower = sums + 16 * kColumns;
-        _tile_stored(0, sums, kColumns * 4);
-        _tile_stored(1, sums + 16, kColumns * 4);
-        _tile_stored(2, lower, kColumns * 4);
-        _tile_stored(3, lower + 16, kColumns * 4);
+        _tile_stored(0, &sums[0][0], kColumns * 4);
+        _tile_stored(1, &sums[0][1], kColumns * 4);
+        _tile_stored(2, &sums[16][0], kColumns * 4);
+        _tile_stored(3, &sums[16][1], kColumns * 4);
+        asm volatile("" ::: "memory");  // and the sums must be there before they are read
     }
 };
 #endif
