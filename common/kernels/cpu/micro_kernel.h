@@ -118,16 +118,13 @@ void small_gemm(int M, int N, int K, const float* a, int64_t lda, const float* b
                 int64_t ldc, bool accumulate) {
     using simd::kWidth;
     int j = 0;
-    for (; j + kTileVecs * kWidth <= N; j += kTileVecs * kWidth)
-        small_gemm_columns<a_by_rows, kTileVecs>(M, kTileVecs * kWidth, K, a, lda, b + j, ldb, c + j, ldc,
-                                                 accumulate);
-    if (N - j >= kWidth) {
-        const int vecs = (N - j) / kWidth;
-        with_constant<kTileVecs - 1>(vecs, [&](auto V) {
+    for (int left = N / kWidth, vecs; left > 0; left -= vecs, j += vecs * kWidth) {
+        // Two and two vectors are better than three and one, which has too few sums to hide the latency of a multiply-add.
+        vecs = kTileVecs == 3 && left % 3 == 1 && left > 1 ? 2 : std::min(left, kTileVecs);
+        with_constant<kTileVecs>(vecs, [&](auto V) {
             small_gemm_columns<a_by_rows, V()>(M, V() * kWidth, K, a, lda, b + j, ldb, c + j, ldc,
                                                accumulate);
         });
-        j += vecs * kWidth;
     }
     if (j == N) return;
     // note: the last columns do not fill a vector. They are copied next to zeros, some rows of b at a time.
