@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "chapters/00_char_gpt/cost.h"
+#include "core/compute_options.h"
 #include "core/parallel.h"
 #include "io/cli.h"
 
@@ -122,16 +123,6 @@ void add_sample_flags(CliVerb& verb, Config* c) {
     add_common_flags(verb, c);
 }
 
-// The type that CUDA's memory holds is compiled in (gpu::real), so there a flag can only say what is there. It is for scripts
-// that must not compute in another one by mistake.
-void check_precision(const Config& config) {
-    const std::string has = chosen_precision(config), wanted = config.precision;
-    if (wanted.empty() || wanted == has) return;
-    user_error(
-        "--precision %s: the CUDA kernels of this build store %s; make chapter00 BUILD=%s PRECISION=%s",
-        wanted.c_str(), has.c_str(), is_cuda_emulated() ? "host" : "cuda", wanted.c_str());
-}
-
 }  // namespace
 
 std::string parse_command_line(int argc, const char* const* argv, Config* config,
@@ -180,13 +171,7 @@ std::string parse_command_line(int argc, const char* const* argv, Config* config
     }
     if (given("--resume") && given("--out"))
         usage_error("--out and --resume exclude each other: a run goes on in its folder");
-    if (config->device == "cuda" && !has_device(Device::kCuda))
-        user_error(
-            "this build has no CUDA kernels; use --device cpu, or let the CPU emulate CUDA: make chapter00 "
-            "BUILD=host");
-    if (config->device == "cuda" && !device_problem(Device::kCuda).empty())
-        user_error("--device cuda: %s; --device cpu needs none", device_problem(Device::kCuda).c_str());
-    check_precision(*config);
+    check_compute_options(config->device, config->precision, "chapter00");
     return verb;
 }
 
@@ -257,13 +242,11 @@ Init init_kind(const Config& config) {
 }
 
 Device chosen_device(const Config& config) {
-    const bool has_gpu =
-        has_device(Device::kCuda) && !is_cuda_emulated() && device_problem(Device::kCuda).empty();
-    return config.device == "cuda" || (config.device == "auto" && has_gpu) ? Device::kCuda : Device::kCpu;
+    return chosen_device(config.device);
 }
 
 const char* chosen_precision(const Config& config) {
-    return rounds_products(config) ? "bf16" : precision_name(storage_dtype(chosen_device(config)));
+    return chosen_precision(chosen_device(config), config.precision);
 }
 
 bool rounds_products(const Config& config) {

@@ -105,10 +105,8 @@ void restore_options(Config* config, const std::map<std::string, std::string>& m
 GptConfig model_config(const Config& config, int64_t V);
 Init init_kind(const Config& config);
 
-// Where --device says to compute. auto is the GPU where the build has one; CUDA that is emulated on the CPU is
-// only for who asks for it.
+// Where it computes, and in which precision (core/compute_options.h).
 Device chosen_device(const Config& config);
-// Of the inputs of its matrix products: "fp32" or "bf16". On a CPU the configuration decides, on CUDA what memory holds.
 const char* chosen_precision(const Config& config);
 // Whether a CPU is to round them (Stream::rounds_products).
 bool rounds_products(const Config& config);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "core/compute_options.h"
 #include "core/parallel.h"
 #include "io/cli.h"
 #include "io/utf8.h"
@@ -189,18 +190,7 @@ std::string parse_command_line(int argc, const char* const* argv, Config* config
     }
     if (verb == "train" && given("--resume") && given("--out"))
         usage_error("--out and --resume exclude each other: a run goes on in its folder");
-    if (config->device == "cuda" && !has_device(Device::kCuda))
-        user_error(
-            "this build has no CUDA kernels; use --device cpu, or let the CPU emulate CUDA: make chapter02 "
-            "BUILD=host");
-    if (given("--precision") && chosen_device(*config) == Device::kCuda &&
-        config->precision != precision_name(storage_dtype(Device::kCuda)))
-        user_error(
-            "--precision %s: the CUDA kernels of this build store %s; make chapter02 BUILD=%s PRECISION=%s",
-            config->precision.c_str(), precision_name(storage_dtype(Device::kCuda)),
-            is_cuda_emulated() ? "host" : "cuda", config->precision.c_str());
-    if (config->device == "cuda" && !device_problem(Device::kCuda).empty())
-        user_error("--device cuda: %s; --device cpu needs none", device_problem(Device::kCuda).c_str());
+    check_compute_options(config->device, given("--precision") ? config->precision : "", "chapter02");
     return verb;
 }
 
@@ -274,13 +264,11 @@ Init init_kind(const Config& config) {
 }
 
 Device chosen_device(const Config& config) {
-    const bool has_gpu =
-        has_device(Device::kCuda) && !is_cuda_emulated() && device_problem(Device::kCuda).empty();
-    return config.device == "cuda" || (config.device == "auto" && has_gpu) ? Device::kCuda : Device::kCpu;
+    return ::chosen_device(config.device);
 }
 
 const char* chosen_precision(const Config& config) {
-    return rounds_products(config) ? "bf16" : precision_name(storage_dtype(chosen_device(config)));
+    return ::chosen_precision(chosen_device(config), config.precision);
 }
 
 bool rounds_products(const Config& config) {

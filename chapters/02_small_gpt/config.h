@@ -120,9 +120,8 @@ void add_common_flags(CliVerb& verb, Config* config);
 GptConfig model_config(const Config& config, int64_t V);
 Init init_kind(const Config& config);
 
-// Where --device says to compute. auto is the GPU where the build has one.
+// Where it computes, and in which precision (core/compute_options.h).
 Device chosen_device(const Config& config);
-// Of the inputs of its matrix products: "fp32" or "bf16". On a CPU the configuration decides, on CUDA what memory holds.
 const char* chosen_precision(const Config& config);
 // Whether a CPU rounds the inputs of matrix products to bf16 (Stream::rounds_products).
 bool rounds_products(const Config& config);
