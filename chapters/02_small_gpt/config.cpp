@@ -33,12 +33,12 @@ void apply_preset(Config* c) {
         c->vocab = "gpt2";
         c->eval_every = 250;
     } else if (c->preset == "laptop") {
-        c->layers = 4, c->heads = 4, c->head_size = 0, c->channels = 192, c->context = 128;
-        c->batch = 16, c->accumulate = 1, c->stride = 1, c->decay_steps = 1500;
+        c->layers = 2, c->heads = 4, c->head_size = 0, c->channels = 128, c->context = 64;
+        c->batch = 16, c->accumulate = 1, c->stride = 1, c->decay_steps = 7000;
         c->lr = 2e-3f, c->min_lr = 1e-4f, c->warmup = 100;
         c->weight_decay = 0.1f, c->beta2 = 0.99f, c->clip = 1;
         c->vocab = "bpe:4096";
-        c->eval_every = 250, c->keep_states = 6;
+        c->eval_every = 1000, c->keep_states = 6;
     } else {  // tiny: seconds even in a debug build or under a sanitizer
         c->layers = 2, c->heads = 2, c->channels = 32, c->context = 32;
         c->batch = 4, c->stride = 1, c->decay_steps = 100;

@@ -205,12 +205,12 @@ struct BlockedProduct {
 
     // Panels that a thread packs and multiplies at a time where threads share the columns of b and nothing else; 0 where
     // they do better to pack b together and share the rows: a has to be packed, too, or b is small, or there are too few
-    // columns to give all threads the same.
+    // columns to give all threads the same, and each enough that all of a is worth reading for them.
     int64_t own_panels() const {
         if (!p.a_by_rows || p.K * p.N <= kSmallFloats) return 0;
         const int64_t threads = parallel::num_threads(), count = ceil_div(p.N, kTileVecs * simd::kWidth);
         const int64_t tasks = ceil_div(count, threads * kOwnPanels), own = ceil_div(count, threads * tasks);
-        return threads * tasks * own <= count + count / 16 ? own : 0;
+        return own > 1 && threads * tasks * own <= count + count / 16 ? own : 0;
     }
 
     // A task packs its columns of b, a block of k at a time, and multiplies them with all rows: nobody waits for anybody, and
