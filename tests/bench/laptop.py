@@ -4,7 +4,8 @@
 First ours runs as a reader runs it; what it took, from its start to its last sample, is what each twin (torch_laptop.py)
 then gets for training alone: importing, compiling, loading and evaluating are off its clock. Compared: bits per byte on
 the third split, ours at the last step, a twin's at its best validation. Fails where ours is not lower than the best twin's.
-The twins: our sizes with nanoGPT's rates; our sizes with our rates; the sizes that nanoGPT's README suggests for a CPU.
+The twins: our sizes with nanoGPT's rates; our sizes with our rates; the sizes that nanoGPT's README suggests for a CPU;
+each with MKL's vendor check answered where that doubles its speed (compare.py).
 Run, after make chapters:  TORCH_PYTHON=... python3 tests/bench/laptop.py [--minutes 1] [--write]
 """
 import argparse
@@ -18,6 +19,7 @@ import tempfile
 import time
 
 import machine
+from compare import ANSWERED, vendor_check_library
 from machine import ROOT
 from server import Server
 
@@ -96,7 +98,8 @@ def measure_twin(options, name, sizes, rates, data, seconds):
                str(options.threads), "--precision", options.precision]
     for key, value in {**sizes, **rates}.items():
         command += [f"--{key}", str(int(value) if float(value).is_integer() else value)]
-    twin = Server(command, ROOT, os.environ.copy(), stderr=None)
+    library = vendor_check_library(os.path.join(options.build_dir, "bench"))
+    twin = Server(command, ROOT, {**os.environ, **({"LD_PRELOAD": library} if library else {})}, stderr=None)
     shares = []
     try:
         if not twin.ask("validate", TIMEOUT_S):  # it is imported and compiled then
@@ -111,7 +114,7 @@ def measure_twin(options, name, sizes, rates, data, seconds):
         result = twin.ask("test", TIMEOUT_S)
     finally:
         twin.stop()
-    return dict(name=f"PyTorch {result['variant']}: {name}", sizes=sizes, lr=rates["lr"], parameters=result["parameters"],
+    return dict(name=f"PyTorch {result['variant']}{ANSWERED if library else ''}: {name}", sizes=sizes, lr=rates["lr"], parameters=result["parameters"],
                 steps=trained["steps"], tokens=trained["tokens"], seconds=trained["seconds"],
                 validation=result["validation"], test=result["bits_per_byte"], foreign=statistics.median(shares),
                 version=result["version"])
