@@ -155,6 +155,7 @@ __attribute__((noinline)) void bf16_tile(int words, const uint32_t* a, const uin
         store_tile(sums, c, ldc, start, ldc, bias, columns);
         return;
     }
+    // subtle: an array of its own. Rows are counted at run time here, so it must lie in memory; the one above stays in registers.
     simd::Vec sums[Kernel::kRows][Kernel::kVecs];
     Kernel::multiply(sums, words, a, b_panel);
     for (int i = 0; i < rows; i++, c += ldc) {
