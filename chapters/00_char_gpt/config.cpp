@@ -250,7 +250,7 @@ const char* chosen_precision(const Config& config) {
 }
 
 bool rounds_products(const Config& config) {
-    return chosen_device(config) == Device::kCpu && config.precision == "bf16";
+    return rounds_products(chosen_device(config), config.precision);
 }
 
 void check_memory(const Config& config, int64_t V) {

@@ -108,7 +108,6 @@ Init init_kind(const Config& config);
 // Where it computes, and in which precision (core/compute_options.h).
 Device chosen_device(const Config& config);
 const char* chosen_precision(const Config& config);
-// Whether a CPU is to round them (Stream::rounds_products).
 bool rounds_products(const Config& config);
 
 // Stops with arithmetic when the machine has less memory than training needs.

@@ -272,7 +272,7 @@ const char* chosen_precision(const Config& config) {
 }
 
 bool rounds_products(const Config& config) {
-    return chosen_device(config) == Device::kCpu && config.precision == "bf16";
+    return ::rounds_products(chosen_device(config), config.precision);
 }
 
 }  // namespace small_gpt

@@ -123,7 +123,6 @@ Init init_kind(const Config& config);
 // Where it computes, and in which precision (core/compute_options.h).
 Device chosen_device(const Config& config);
 const char* chosen_precision(const Config& config);
-// Whether a CPU rounds the inputs of matrix products to bf16 (Stream::rounds_products).
 bool rounds_products(const Config& config);
 
 }  // namespace small_gpt

@@ -9,8 +9,12 @@ Device chosen_device(const std::string& device) {
     return device == "cuda" || (device == "auto" && has_gpu) ? Device::kCuda : Device::kCpu;
 }
 
+bool rounds_products(Device device, const std::string& precision) {
+    return device == Device::kCpu && precision == "bf16";
+}
+
 const char* chosen_precision(Device device, const std::string& precision) {
-    return device == Device::kCpu && precision == "bf16" ? "bf16" : precision_name(storage_dtype(device));
+    return rounds_products(device, precision) ? "bf16" : precision_name(storage_dtype(device));
 }
 
 void check_compute_options(const std::string& device, const std::string& precision, const char* program) {
@@ -21,8 +25,9 @@ void check_compute_options(const std::string& device, const std::string& precisi
             program);
     if (device == "cuda" && !device_problem(Device::kCuda).empty())
         user_error("--device cuda: %s; --device cpu needs none", device_problem(Device::kCuda).c_str());
+    if (precision.empty()) return;  // and the driver is not asked before somebody computes
     const std::string has = chosen_precision(chosen_device(device), precision);
-    if (!precision.empty() && precision != has)
+    if (precision != has)
         user_error("--precision %s: the CUDA kernels of this build store %s; make %s BUILD=%s PRECISION=%s",
                    precision.c_str(), has.c_str(), program, is_cuda_emulated() ? "host" : "cuda",
                    precision.c_str());

@@ -9,6 +9,9 @@
 //          for who asks for it.
 Device chosen_device(const std::string& device);
 
+// Whether a CPU rounds the inputs of matrix products to bf16 (Stream::rounds_products).
+bool rounds_products(Device device, const std::string& precision);
+
 // Of the inputs of matrix products: "fp32" or "bf16". On a CPU the option decides, on CUDA what memory holds.
 const char* chosen_precision(Device device, const std::string& precision);
 

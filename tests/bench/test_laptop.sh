@@ -82,7 +82,7 @@ check 'and is said' says '^(ours is \*\*not\*\* lower|other programs took)'
 
 torch_s=3.5 twin=0 bench generate.py --rounds 1
 check 'three times as fast passes' [ $status = 0 ]
-check 'and says so' says 'met: 3.50 times the speed of the fastest PyTorch column as shipped'
+check 'and says so' says 'met: 3.50 times the speed of the fastest PyTorch column'
 check 'and how much of the memory it uses' says 'met: reads its weights at 0.80'
 torch_s=2.9 bench generate.py --rounds 1
 check 'less fails' [ $status = 1 ]
