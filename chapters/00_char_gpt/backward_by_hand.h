@@ -32,9 +32,9 @@ struct Normed {
     Normed(int64_t N, int64_t C) : out(N * C), mean(N), rstd(N) {}
 };
 
-// Where a parameter's gradient lies; null for a bias that is not there.
+// A parameter's gradient, to add to; null for a bias that is not there.
 inline float* grad(const Tensor& parameter) {
-    return parameter.is_null() ? nullptr : static_cast<float*>(parameter.gradient->memory);
+    return parameter.is_null() ? nullptr : gradient_to_add_to(parameter);
 }
 
 inline void layernorm_forward(Normed& y, const float* x, const LayerNorm& ln, int64_t N) {
@@ -66,7 +66,7 @@ inline void linear_residual_forward(float* y, const float* x, const Linear& w, c
 // dweight += dy^T x, dbias += column sums of dy
 inline void linear_backward_params(const float* dy, const float* x, const Linear& w, int64_t N) {
     const int64_t OC = w.weight.shape[0], IC = w.weight.shape[1];
-    cpu::linear_backward_params(grad(w.weight), grad(w.bias), dy, x, N, IC, OC, {});
+    cpu::linear_backward_params(grad(w.weight), grad(w.bias), dy, x, N, IC, OC, true, {});
 }
 
 // dx = dy weight

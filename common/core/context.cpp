@@ -79,17 +79,16 @@ Pointer Context::grad_of(const Tensor& y) const {
 GradientTarget Context::grad(const Tensor& x) {
     CHECK(x.gradient, "[%s] was made without a gradient (under NoGrad?)", x.name);
     Gradient& g = *x.gradient;
-    if (g.is_parameter) return {{parameter_gradients.place(g.memory), DType::kFloat32}, true};
     const bool accumulate = g.is_written;
     if (!g.memory) g.memory = arena.allocate(x.bytes());
-    g.is_written = true;
+    if (!accumulate) g.is_written = true;  // asked first: lanes share the parameters, all written by then
+    if (g.is_parameter) return {{parameter_gradients.place(g.memory), DType::kFloat32}, accumulate};
     return {{g.memory, x.dtype}, accumulate};
 }
 
 float* Context::param_grad(const Tensor& parameter) const {
     if (parameter.is_null()) return nullptr;
-    CHECK(parameter.gradient && parameter.gradient->is_parameter, "[%s] is no parameter", parameter.name);
-    return parameter_gradients.place(parameter.gradient->memory);
+    return parameter_gradients.place(gradient_to_add_to(parameter));
 }
 
 Tensor Context::ids(const int* host_ids, std::initializer_list<int64_t> shape) {

@@ -85,9 +85,9 @@ struct Context {
     }
     // The gradient of a node's output, complete.
     Pointer grad_of(const Tensor& y) const;
-    // The gradient of an input, to write or to add to.
+    // The gradient of an input or a parameter, to write or to add to.
     GradientTarget grad(const Tensor& x);
-    // A parameter's gradient, which always adds; null where there is no such parameter.
+    // A parameter's gradient for a kernel that always adds; null where there is no such parameter.
     float* param_grad(const Tensor& parameter) const;
     // A mask of which each window of the batch takes `per_window` elements.
     DropoutMask next_dropout(float p, int64_t per_window) {

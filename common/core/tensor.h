@@ -44,8 +44,8 @@ inline std::vector<float> floats_on_host(Device device, Pointer from, int64_t n)
 // parameter's is float32.
 struct Gradient {
     void* memory = nullptr;  // allocated at the first write of a backward pass; a parameter's is always there
-    bool is_written = false;    // activations: the first writer sets, later ones add
-    bool is_parameter = false;  // parameters always add; zero_grad clears
+    bool is_written = false;    // the first writer sets, later ones add; before it nobody may read memory
+    bool is_parameter = false;  // adds from one backward to the next, until zero_grad
 };
 
 struct Tensor {
@@ -82,6 +82,17 @@ struct Tensor {
         return text + ")";
     }
 };
+
+// A parameter's gradient, zeros where nothing has been written since zero_grad.
+inline float* gradient_to_add_to(const Tensor& parameter) {
+    CHECK(parameter.gradient && parameter.gradient->is_parameter, "[%s] is no parameter", parameter.name);
+    Gradient& g = *parameter.gradient;
+    if (!g.is_written) {
+        device_clear(parameter.device, g.memory, size_t(parameter.numel()) * sizeof(float));
+        g.is_written = true;
+    }
+    return static_cast<float*>(g.memory);
+}
 
 inline bool same_shape(const Tensor& a, const Tensor& b) {
     if (a.ndim != b.ndim) return false;

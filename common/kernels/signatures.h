@@ -44,13 +44,13 @@ void linear_activation_forward(real* out, real* pre, const real* inp, const real
 void linear_activation_backward(real* dpre, const real* dout, const real* weight, const real* pre, int64_t N,
                                 int64_t IC, int64_t OC, Activation activation, Stream s);
 
-// dweight += dout^T inp, dbias += column sums of dout. Parameters always add.
-//   dweight  (OC,IC)  in/out
-//   dbias    (OC)     in/out  nullptr for none
+// dweight = dout^T inp, dbias += column sums of dout.
+//   dweight  (OC,IC)  out, or in/out when accumulate: then the product is added
+//   dbias    (OC)     in/out  always added to; nullptr for none
 //   dout     (N,OC)   in
 //   inp      (N,IC)   in
 void linear_backward_params(float* dweight, float* dbias, const real* dout, const real* inp, int64_t N,
-                            int64_t IC, int64_t OC, Stream s);
+                            int64_t IC, int64_t OC, bool accumulate, Stream s);
 
 // ---- embedding --------------------------------------------------------------------------------------------
 

@@ -65,6 +65,7 @@ class Lanes {
     }
 
     void prepare(int64_t lanes) {
+        sum_ = params_.grads();
         while (int64_t(grads_.size()) < lanes)
             grads_.push_back(static_cast<float*>(device_alloc(Device::kCpu, bytes())));
         while (int(contexts_.size()) < parallel::num_threads()) {
@@ -82,7 +83,7 @@ class Lanes {
     void begin(Context& ctx, int64_t lane, int64_t first_window) {
         float* grads = grads_[size_t(lane)];
         device_clear(Device::kCpu, grads, bytes());
-        ctx.parameter_gradients = {params_.grads(), grads};
+        ctx.parameter_gradients = {sum_, grads};
         ctx.first_window = first_window;
         ctx.seed = ctx_.seed;
         ctx.step = ctx_.step;
@@ -91,12 +92,11 @@ class Lanes {
     }
 
     void finish(int64_t lanes) {
-        float* const sum = params_.grads();
         constexpr int64_t kGrain = 1 << 12;
         parallel_ranges(params_.count(), kGrain, [&](int64_t begin, int64_t end) {
             for (int64_t lane = 0; lane < lanes; lane++) {
                 const float* grads = grads_[size_t(lane)];
-                for (int64_t i = begin; i < end; i++) sum[i] += grads[i];
+                for (int64_t i = begin; i < end; i++) sum_[i] += grads[i];
             }
         });
         for (size_t t = 0; t < contexts_.size(); t++) {
@@ -120,6 +120,7 @@ class Lanes {
 
     Context& ctx_;
     const Parameters& params_;
+    float* sum_ = nullptr;                            // the parameters' own gradients
     std::vector<float*> grads_;                       // of each lane, laid out as the parameters' are
     std::vector<std::unique_ptr<Context>> contexts_;  // of each thread
     std::vector<std::unique_ptr<Profile>> profiles_;  // of each thread

@@ -27,12 +27,18 @@ Pointer bias_ptr(const Linear& w) {
     return w.bias.is_null() ? Pointer{nullptr, w.weight.dtype} : w.bias.ptr();
 }
 
-// dweight += dy^T x, dbias += column sums of dy; dx = dy weight.
+// dweight += dy^T x, dbias += column sums of dy.
+void linear_backward_params(Context& ctx, const Tensor& x, const Linear& w, Pointer dy, const Sizes& n) {
+    const GradientTarget dweight = ctx.grad(w.weight);
+    ctx.work(n.flops(), w.weight.name);
+    DISPATCH(ctx, linear_backward_params, dweight.ptr, ctx.param_grad(w.bias), dy, x.ptr(), n.N, n.IC, n.OC,
+             dweight.accumulate);
+}
+
+// The same, and dx = dy weight.
 void linear_backward(Context& ctx, const Tensor& x, const Linear& w, Pointer dy) {
     const Sizes n = linear_sizes("linear", x, w);
-    ctx.work(n.flops(), w.weight.name);
-    DISPATCH(ctx, linear_backward_params, ctx.param_grad(w.weight), ctx.param_grad(w.bias), dy, x.ptr(), n.N,
-             n.IC, n.OC);
+    linear_backward_params(ctx, x, w, dy, n);
     const GradientTarget dx = ctx.grad(x);
     ctx.work(n.flops(), w.weight.name);
     DISPATCH(ctx, gemm, dx.ptr, dy, w.weight.ptr(), nullptr, n.N, n.IC, n.OC, false, false, dx.accumulate);
@@ -95,17 +101,13 @@ struct Mlp : Node {
     void backward(Context& ctx) override {
         const Sizes proj = linear_sizes("mlp", act, c_proj), fc = linear_sizes("mlp", x, c_fc);
         const Pointer dy = ctx.grad_of(y);
-        ctx.work(proj.flops(), c_proj.weight.name);
-        DISPATCH(ctx, linear_backward_params, ctx.param_grad(c_proj.weight), ctx.param_grad(c_proj.bias), dy,
-                 act.ptr(), proj.N, proj.IC, proj.OC);
+        linear_backward_params(ctx, act, c_proj, dy, proj);
         // act has been read for the last time: dpre is written over it.
         const Pointer dpre = act.ptr();
         ctx.work(proj.flops(), c_proj.weight.name);
         DISPATCH(ctx, linear_activation_backward, dpre, dy, c_proj.weight.ptr(), pre.ptr(), proj.N, proj.IC,
                  proj.OC, kind);
-        ctx.work(fc.flops(), c_fc.weight.name);
-        DISPATCH(ctx, linear_backward_params, ctx.param_grad(c_fc.weight), ctx.param_grad(c_fc.bias), dpre,
-                 x.ptr(), fc.N, fc.IC, fc.OC);
+        linear_backward_params(ctx, x, c_fc, dpre, fc);
         const GradientTarget dx = ctx.grad(x);
         ctx.work(fc.flops(), c_fc.weight.name);
         DISPATCH(ctx, gemm, dx.ptr, dpre, c_fc.weight.ptr(), nullptr, fc.N, fc.IC, fc.OC, false, false,

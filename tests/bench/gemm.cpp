@@ -66,7 +66,7 @@ void run_once(const Layer& l, Direction direction, Buffers& x, Stream s) {
                   s);
     else
         cpu::linear_backward_params(x.weight.data(), x.bias.data(), x.out.data(), x.inp.data(), l.N, l.IC,
-                                    l.OC, s);
+                                    l.OC, false, s);
 }
 
 // Seconds of the fastest of the runs that fit into `budget` seconds: at least three.

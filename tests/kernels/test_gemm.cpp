@@ -126,7 +126,7 @@ TEST_CASE("linear_activation equals plain loops, and the two steps that it fuses
     require_close("linear_activation_backward", back, dpre, dwant);
 }
 
-TEST_CASE("linear_backward_params adds to both gradients", "[cpu]") {
+TEST_CASE("linear_backward_params adds to both gradients, or sets the weight's", "[cpu]") {
     const Sizes s = GENERATE(from_range(kSizes));  // M = OC, N = IC, K = rows
     CAPTURE(s.M, s.N, s.K);
     Threads two(2);
@@ -137,11 +137,19 @@ TEST_CASE("linear_backward_params adds to both gradients", "[cpu]") {
     for (int64_t i = 0; i < s.M * s.N; i++) want[i] += dweight[i];
     for (int64_t i = 0; i < s.K * s.M; i++) dbias_want[i % s.M] += dout[i];
     std::vector<float> without_dbias = dweight;
-    cpu::linear_backward_params(dweight.data(), dbias.data(), dout.data(), inp.data(), s.K, s.N, s.M, {});
+    cpu::linear_backward_params(dweight.data(), dbias.data(), dout.data(), inp.data(), s.K, s.N, s.M, true,
+                                {});
     require_close("linear_backward_params, dweight", s, dweight, want);
     require_close("linear_backward_params, dbias", s, dbias, dbias_want);
-    cpu::linear_backward_params(without_dbias.data(), nullptr, dout.data(), inp.data(), s.K, s.N, s.M, {});
+    cpu::linear_backward_params(without_dbias.data(), nullptr, dout.data(), inp.data(), s.K, s.N, s.M, true,
+                                {});
     REQUIRE(without_dbias == dweight);
+
+    // To set is to add to zeros, to the bit.
+    std::vector<float> added(s.M * s.N, 0.0f), set(s.M * s.N, NAN);
+    cpu::linear_backward_params(added.data(), nullptr, dout.data(), inp.data(), s.K, s.N, s.M, true, {});
+    cpu::linear_backward_params(set.data(), nullptr, dout.data(), inp.data(), s.K, s.N, s.M, false, {});
+    REQUIRE(std::memcmp(set.data(), added.data(), set.size() * sizeof(float)) == 0);
 }
 
 TEST_CASE("products have the same bytes for any number of threads", "[cpu]") {
@@ -162,7 +170,7 @@ TEST_CASE("products have the same bytes for any number of threads", "[cpu]") {
         cpu::linear_activation_forward(next(), kept, a.data(), b.data(), bias.data(), s.M, s.K, s.N,
                                        Activation::kGelu, {});
         float* dbias = all.data() + 6 * s.M * s.N;
-        cpu::linear_backward_params(next(), dbias, a.data(), b.data(), s.K, s.N, s.M, {});
+        cpu::linear_backward_params(next(), dbias, a.data(), b.data(), s.K, s.N, s.M, true, {});
         return all;
     };
     const std::vector<float> want = everything(1);

@@ -152,7 +152,7 @@ TEST_CASE("the kernels around a product of rounded inputs do what they do in flo
         cpu::linear_activation_backward(take(s.M * s.K), dout.data(), weight.data(), inp.data(), s.M, s.K,
                                         s.N, activation, stream);
         float *dweight = take(s.N * s.K), *dbias = take(s.N);
-        cpu::linear_backward_params(dweight, dbias, dout.data(), inp.data(), s.M, s.K, s.N, stream);
+        cpu::linear_backward_params(dweight, dbias, dout.data(), inp.data(), s.M, s.K, s.N, true, stream);
         return all;
     };
     const std::vector<float> want = everything({}), got = everything(kRounds);
@@ -184,7 +184,7 @@ TEST_CASE("products of rounded inputs have the same bytes for any number of thre
         std::vector<float> all(2 * s.M * s.N + s.M, 0.25f);
         cpu::gemm(all.data(), a.data(), b.data(), nullptr, s.M, s.N, s.K, false, true, false, kRounds);
         cpu::linear_backward_params(all.data() + s.M * s.N, all.data() + 2 * s.M * s.N, a.data(), b.data(),
-                                    s.K, s.N, s.M, kRounds);
+                                    s.K, s.N, s.M, true, kRounds);
         return all;
     };
     const std::vector<float> want = everything(1);

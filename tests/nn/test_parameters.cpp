@@ -2,9 +2,12 @@
 // zero.
 #include "nn/parameters.h"
 
+#include <algorithm>
+#include <cmath>
 #include <string>
 #include <vector>
 
+#include "core/context.h"
 #include "tests/support/catch.h"
 #include "tests/support/gpu.h"
 #include "tests/support/throwing_failures.h"
@@ -44,9 +47,34 @@ TEST_CASE("parameters: zero_grad clears gradients and nothing else", "[nn][cpu]"
     Tensor w;
     params.declare("w", {3, 3}, &w);
     params.allocate();
-    for (int64_t i = 0; i < params.count(); i++) params.values()[i] = params.grads()[i] = 1;
+    for (int64_t i = 0; i < params.count(); i++) params.values()[i] = 1;
+    std::fill_n(params.grads(), w.numel(), 1.0f);
     params.zero_grad();
     for (int64_t i = 0; i < params.count(); i++) REQUIRE((params.values()[i] == 1 && params.grads()[i] == 0));
+}
+
+TEST_CASE("parameters: what is left of a gradient after zero_grad is never read", "[nn][cpu]") {
+    Parameters params(Device::kCpu);
+    Tensor matrix, other, bias;
+    params.declare("matrix", {3, 3}, &matrix);
+    params.declare("other", {2, 3}, &other);
+    params.declare("bias", {3}, &bias);
+    params.allocate();
+    Context ctx;
+    const auto poison_and_clear = [&] {
+        for (const Tensor* p : {&matrix, &other, &bias}) std::fill_n(gradient_to_add_to(*p), p->numel(), NAN);
+        params.zero_grad();
+    };
+    poison_and_clear();
+    REQUIRE_FALSE(ctx.grad(matrix).accumulate);  // the first sets,
+    REQUIRE(ctx.grad(matrix).accumulate);        // the second adds;
+    poison_and_clear();
+    for (int64_t i = 0; i < 9; i++) REQUIRE(ctx.param_grad(matrix)[i] == 0);  // who always adds finds zeros,
+    REQUIRE(ctx.grad(matrix).accumulate);
+    for (int64_t i = 0; i < 3; i++) REQUIRE(ctx.param_grad(bias)[i] == 0);
+    for (int64_t i = 0; i < params.count(); i++)
+        REQUIRE(params.grads()[i] == 0);  // and so does who reads all
+    REQUIRE(ctx.grad(other).accumulate);
 }
 
 TEST_CASE("parameters are declared before they are allocated, once", "[nn][cpu]") {

@@ -67,6 +67,7 @@ inline Tensor make_tensor(Context& ctx, const char* name, const std::vector<int6
 
 // The gradient of a tensor as the last backward left it; zeros where nothing flowed.
 inline std::vector<float> gradient_of(const Tensor& t) {
+    if (t.gradient && t.gradient->is_parameter) gradient_to_add_to(t);
     const float* g = t.gradient ? static_cast<const float*>(t.gradient->memory) : nullptr;
     return g ? std::vector<float>(g, g + t.numel()) : std::vector<float>(size_t(t.numel()), 0.0f);
 }

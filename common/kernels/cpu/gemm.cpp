@@ -127,9 +127,9 @@ void cpu::linear_activation_backward(float* dpre, const float* dout, const float
 }
 
 void cpu::linear_backward_params(float* dweight, float* dbias, const float* dout, const float* inp, int64_t N,
-                                 int64_t IC, int64_t OC, Stream s) {
+                                 int64_t IC, int64_t OC, bool accumulate, Stream s) {
     Product p{OC, IC, N, dout, OC, false, inp, IC, true, dweight};
-    p.start = dweight;
+    p.start = accumulate ? dweight : nullptr;
     p.row_sums = dbias;
     ::multiply(p, s);
 }

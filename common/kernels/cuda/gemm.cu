@@ -80,9 +80,9 @@ void gpu::linear_activation_backward(real* dpre, const real* dout, const real* w
 }
 
 void gpu::linear_backward_params(float* dweight, float* dbias, const real* dout, const real* inp, int64_t N,
-                                 int64_t IC, int64_t OC, Stream s) {
+                                 int64_t IC, int64_t OC, bool accumulate, Stream s) {
     Finish<float> finish;
-    finish.start = dweight;
+    finish.start = accumulate ? dweight : nullptr;
     finish.row_sums = dbias;
     multiply(dweight, dout, inp, Product{OC, IC, N, 1, OC, 1, IC}, finish, s);
 }

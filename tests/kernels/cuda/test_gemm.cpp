@@ -202,7 +202,7 @@ TEST_CASE("gpu::linear_activation equals plain loops, and the steps that it fuse
     require_close("linear_activation_backward, cpu", back, results[3], cpu_dpre, kStorageRounding);
 }
 
-TEST_CASE("gpu::linear_backward_params adds to both gradients", "[cuda]") {
+TEST_CASE("gpu::linear_backward_params adds to both gradients, or sets the weight's", "[cuda]") {
     const Form form = GENERATE(from_range(forms()));
     const InForm in_form(form);
     const Sizes s = GENERATE(from_range(gpu_sizes()));  // M = OC, N = IC, K = rows
@@ -214,9 +214,13 @@ TEST_CASE("gpu::linear_backward_params adds to both gradients", "[cuda]") {
     const auto results = in_any_order([&] {
         const RealArray dout_d(dout), inp_d(inp);
         const FloatArray dweight(dweight_before), dbias(dbias_before), without_dbias(dweight_before);
-        gpu::linear_backward_params(dweight, dbias, dout_d, inp_d, s.K, s.N, s.M, {});
-        gpu::linear_backward_params(without_dbias, nullptr, dout_d, inp_d, s.K, s.N, s.M, {});
-        return std::vector<std::vector<float>>{dweight.host(), dbias.host(), without_dbias.host()};
+        const FloatArray added(std::vector<float>(dweight_before.size(), 0.0f)), set(dweight_before);
+        gpu::linear_backward_params(dweight, dbias, dout_d, inp_d, s.K, s.N, s.M, true, {});
+        gpu::linear_backward_params(without_dbias, nullptr, dout_d, inp_d, s.K, s.N, s.M, true, {});
+        gpu::linear_backward_params(added, nullptr, dout_d, inp_d, s.K, s.N, s.M, true, {});
+        gpu::linear_backward_params(set, nullptr, dout_d, inp_d, s.K, s.N, s.M, false, {});
+        return std::vector<std::vector<float>>{dweight.host(), dbias.host(), without_dbias.host(),
+                                               added.host(), set.host()};
     });
     std::vector<double> want = gemm_problem::plain_product(dout, inp, s, true, false);
     std::vector<double> dbias_want(dbias_before.begin(), dbias_before.end());
@@ -225,10 +229,11 @@ TEST_CASE("gpu::linear_backward_params adds to both gradients", "[cuda]") {
     require_close("linear_backward_params, dweight", s, results[0], want);
     require_close("linear_backward_params, dbias", s, results[1], dbias_want);
     require_same_sums(form, "linear_backward_params without dbias", s, results[2], results[0]);
+    require_same_sums(form, "linear_backward_params that sets", s, results[4], results[3]);
 
     std::vector<float> cpu_dweight = dweight_before, cpu_dbias = dbias_before;
     cpu::linear_backward_params(cpu_dweight.data(), cpu_dbias.data(), dout.data(), inp.data(), s.K, s.N, s.M,
-                                {});
+                                true, {});
     require_close("linear_backward_params dweight, cpu", s, results[0], cpu_dweight);
     require_close("linear_backward_params dbias, cpu", s, results[1], cpu_dbias);
 }
