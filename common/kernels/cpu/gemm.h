@@ -15,6 +15,7 @@
 #include "kernels/cpu/micro_kernel.h"
 #include "kernels/cpu/pack_memory.h"
 #include "kernels/cpu/product.h"
+#include "kernels/cpu/read_ahead.h"
 #include "kernels/cpu/simd.h"
 
 namespace cpu {
@@ -120,7 +121,7 @@ constexpr int kBlockRows = 192;
 // Floats of b up to which each thread packs for itself (256 KiB).
 constexpr int64_t kSmallFloats = 1 << 16;
 // Panels of b that a thread packs for itself where threads share columns.
-constexpr int64_t kOwnPanels = 4;
+constexpr int64_t kOwnPanels = 8;
 
 // How c is cut into tasks: `rows` x `columns` of them, each of at most `tiles` tiles of rows and `panels`
 // panels. It may depend on the number of threads, since it changes no sum.
@@ -195,9 +196,10 @@ struct BlockedProduct {
                     }
                     const int64_t row = task / grid.columns, column = task % grid.columns;
                     const int64_t row0 = row * grid.tiles * kTileRows, panel0 = column * grid.panels;
+                    ReadAhead nothing;
                     multiply_task(b, panels, column0, k0, k1, row0,
                                   int(std::min(grid.tiles * kTileRows, p.M - row0)), panel0,
-                                  std::min(panel0 + grid.panels, panels.count));
+                                  std::min(panel0 + grid.panels, panels.count), nothing);
                 });
             }
         }
@@ -214,7 +216,7 @@ struct BlockedProduct {
     }
 
     // A task packs its columns of b, a block of k at a time, and multiplies them with all rows: nobody waits for anybody, and
-    // no packed number travels from one core's cache to another's.
+    // no packed number travels from one core's cache to another's. Memory brings the next block meanwhile.
     void run_by_columns(int64_t own) const {
         const int64_t columns = own * kTileVecs * simd::kWidth;
         const int64_t rows = ceil_div(ceil_div(p.M, ceil_div(p.M, kBlockRows)), kTileRows) * kTileRows;
@@ -225,11 +227,23 @@ struct BlockedProduct {
             for (int64_t k = 0; k == 0 || k < p.K; k += block_k) {
                 const int64_t k1 = std::min(p.K, k + block_k);
                 pack_chunk(packed_b, panels, column0, k, k1);
+                ReadAhead next =
+                    k1 < p.K ? block_of_b(column0, columns, k1) : block_of_b(column0 + columns, columns, 0);
                 for (int64_t row0 = 0; row0 < p.M; row0 += rows)
                     multiply_task(packed_b, panels, column0, k, k1, row0, int(std::min(rows, p.M - row0)), 0,
-                                  panels.count);
+                                  panels.count, next);
             }
         });
+    }
+
+    // The block of k that begins there, of so many columns of b, to be asked for while the one before is multiplied.
+    ReadAhead block_of_b(int64_t column0, int64_t columns, int64_t k) const {
+        const int64_t rows = depth(k, p.K);
+        columns = std::min(columns, p.N - column0);
+        if (columns <= 0) return {};
+        const int64_t tiles = ceil_div(p.M, kTileRows) * Panels(columns).count;
+        return p.b_by_rows ? ReadAhead(p.b + k * p.ldb + column0, p.ldb, rows, columns, tiles)
+                           : ReadAhead(p.b + column0 * p.ldb + k, p.ldb, columns, rows, tiles);
     }
 
     int depth(int64_t k, int64_t k1) const { return int(std::min(block_k, k1 - k)); }
@@ -267,7 +281,7 @@ struct BlockedProduct {
 
     // Rows [row0, row0 + rows) of c x the panels [panel0, panel1).
     void multiply_task(float* packed_b, const Panels& panels, int64_t column0, int64_t k0, int64_t k1,
-                       int64_t row0, int rows, int64_t panel0, int64_t panel1) const {
+                       int64_t row0, int rows, int64_t panel0, int64_t panel1, ReadAhead& next) const {
         for (int64_t k = k0; k == k0 || k < k1; k += block_k) {
             const int K = depth(k, k1);
             const float* a = p.a + (p.a_by_rows ? row0 * p.lda + k : k * p.lda + row0);
@@ -281,13 +295,14 @@ struct BlockedProduct {
             for (int64_t panel = panel0; panel < panel1; panel++)
                 multiply_panel(a, lda, tile_step, panel_of(packed_b, panels, k0, k1, k, panel), k, K, row0,
                                rows, column0 + panels.first_column(panel), panels.columns_of(panel),
-                               panels.vecs_of(panel));
+                               panels.vecs_of(panel), next);
         }
     }
 
     // The tiles of one panel of b and `rows` rows of a, for K steps from k on.
     void multiply_panel(const float* a, int64_t lda, int64_t tile_step, const float* b_panel, int64_t k,
-                        int K, int64_t row0, int rows, int64_t column, int columns, int vecs) const {
+                        int K, int64_t row0, int rows, int64_t column, int columns, int vecs,
+                        ReadAhead& next) const {
         const float* start = k == 0 ? p.start : p.c;
         const float* bias = k == 0 && p.bias ? p.bias + column : nullptr;
         const bool is_last = k + K >= p.K;
@@ -297,6 +312,7 @@ struct BlockedProduct {
             const int tile_rows = std::min(kTileRows, rows - i);
             if (tile_rows < kTileRows) kernel = kernel_for(tile_rows, vecs);
             const int64_t at = (row0 + i) * p.N + column;
+            next.step();
             prefetch_tile(start ? start + at : p.c + at, p.N, tile_rows, columns);
             if (is_last) epilogue.prefetch(row0 + i, column, tile_rows, columns);
             kernel(K, a, lda, b_panel, p.c + at, start ? start + at : nullptr, bias, p.N, columns);

@@ -80,9 +80,12 @@ GPT_INLINE void store_tile(simd::Vec (&sums)[R][V], float* c, int64_t ldc, const
         }
 }
 
+// Asks for a tile that will be written. A row ends in a line of its own where ld is no multiple of a line's 16 floats.
 inline void prefetch_tile(const float* tile, int64_t ld, int rows, int columns) {
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < columns; j += 16) __builtin_prefetch(tile + i * ld + j, 1);
+    for (int i = 0; i < rows; i++, tile += ld) {
+        for (int j = 0; j < columns; j += 16) __builtin_prefetch(tile + j, 1);
+        __builtin_prefetch(tile + columns - 1, 1);
+    }
 }
 
 // Calls f with the compile-time constant that equals n, for n in [1, Max].
