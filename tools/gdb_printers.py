@@ -71,6 +71,9 @@ class Grad(gdb.Command):
             print("no gradient yet")
             return
         state = gradient.dereference()
+        if not bool(state["is_written"]):
+            print("nothing written since zero_grad")
+            return
         dtype = "float32" if bool(state["is_parameter"]) else str(tensor["dtype"]).replace("DType::k", "").lower()
         print("{%s, ...}" % numbers(state["memory"], dtype, int(words[1]) if len(words) > 1 else SHOWN))
 

@@ -81,7 +81,7 @@ GradientTarget Context::grad(const Tensor& x) {
     Gradient& g = *x.gradient;
     const bool accumulate = g.is_written;
     if (!g.memory) g.memory = arena.allocate(x.bytes());
-    if (!accumulate) g.is_written = true;  // asked first: lanes share the parameters, all written by then
+    if (!accumulate) g.is_written = true;  // no store where it is true: lanes side by side share parameters
     if (g.is_parameter) return {{parameter_gradients.place(g.memory), DType::kFloat32}, accumulate};
     return {{g.memory, x.dtype}, accumulate};
 }

@@ -65,7 +65,9 @@ class Lanes {
     }
 
     void prepare(int64_t lanes) {
-        sum_ = params_.grads();
+        sum_ =
+            params_
+                .grads();  // subtle: all are written from here on, so that no lane changes what lanes share
         while (int64_t(grads_.size()) < lanes)
             grads_.push_back(static_cast<float*>(device_alloc(Device::kCpu, bytes())));
         while (int(contexts_.size()) < parallel::num_threads()) {

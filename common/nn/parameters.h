@@ -1,5 +1,5 @@
 // parameters.h - all weights of a model in one flat block, their gradients in another: one AdamW call, one
-// clearing, one write to disk, and later one all-reduce. Matrices come first and vectors (biases, LayerNorm)
+// write to disk, and later one all-reduce. Matrices come first and vectors (biases, LayerNorm)
 // behind them, so that weight decay on matrices only is one range.
 // Both blocks are float32. Where the device stores bfloat16, the first holds the masters, which are trained and saved, and
 // a third one, laid out in the same way, holds what kernels read: the masters, rounded. core/bfloat16.h says why there are two.
@@ -75,9 +75,11 @@ class Parameters {
     }
 
     // On the CPU a matrix is cleared only where somebody wants to add to it: the product that comes first to its gradient
-    // writes there instead, and saves three passes over all weights. A GPU would not notice, and StepGraph repeats a step
-    // without coming through here again.
+    // sets it, which saves two passes over all weights.
+    // subtle: not on a GPU. A step that StepGraph replays writes gradients and asks no Context::grad, so that nobody would
+    // note that they are written.
     void zero_grad() {
+        CHECK(grads_, "[parameters] zero_grad before allocate()");
         const bool is_lazy = device_ == Device::kCpu;
         const int64_t begin = is_lazy ? matrix_count_ : 0;
         device_clear(device_, grads_ + begin, size_t(count_ - begin) * sizeof(float));

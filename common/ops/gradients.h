@@ -16,7 +16,7 @@ inline void pass_grad(Context& ctx, const Tensor& y, const Tensor& x) {
         return;
     }
     const Pointer dy = ctx.grad_of(y);
-    DISPATCH(ctx, accumulate,
-             x.gradient->is_parameter ? Pointer{ctx.param_grad(x), DType::kFloat32} : ctx.grad(x).ptr, dy,
-             x.numel());
+    const Pointer dx =
+        x.gradient->is_parameter ? Pointer{ctx.param_grad(x), DType::kFloat32} : ctx.grad(x).ptr;
+    DISPATCH(ctx, accumulate, dx, dy, x.numel());
 }

@@ -52,8 +52,8 @@ void compare_gradients(const Gpt& model, const golden::Case& c) {
         const golden::ExpectedGradient* want = find_grad(c, parameter.name);
         REQUIRE(want);
         REQUIRE(size_t(parameter.numel()) == want->values.size());
-        const std::vector<float> got = floats_on_host(
-            parameter.device, static_cast<const float*>(parameter.gradient->memory), parameter.numel());
+        const std::vector<float> got =
+            floats_on_host(parameter.device, gradient_to_add_to(parameter), parameter.numel());
         const double error = relative_norm_error(got.data(), want->values.data(), parameter.numel());
         const Tolerance tolerance = tolerance_of(parameter.device);
         const double allowed = c.activation == "relu" ? tolerance.gradient_through_relu : tolerance.gradient;

@@ -1,5 +1,5 @@
 // test_gradients.cpp - the rules by which gradients gather: the first writer sets and later ones add,
-// parameters always add, a gradient that is only passed on changes hands instead of being copied.
+// a parameter's adds until zero_grad, a gradient that is only passed on changes hands instead of being copied.
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -89,8 +89,10 @@ TEST_CASE("the first writer of a gradient sets it: memory that is used again doe
         REQUIRE(same_bytes(again.gradients[i], fresh.gradients[i]));
 }
 
-TEST_CASE("parameters always add: twice the gradient after two backwards, nothing left after zero_grad",
-          "[cpu]") {
+TEST_CASE(
+    "a parameter's gradient adds until zero_grad: twice the gradient after two backwards, nothing left after "
+    "zero_grad",
+    "[cpu]") {
     SameShapeOps ops;
     OpUnderTest& op = ops.op;
     const OpFunction f = [&](Context& ctx, const auto& in) {

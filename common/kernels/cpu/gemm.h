@@ -120,7 +120,8 @@ constexpr int kBlockK = 384;
 constexpr int kBlockRows = 192;
 // Floats of b up to which each thread packs for itself (256 KiB).
 constexpr int64_t kSmallFloats = 1 << 16;
-// Panels of b that a thread packs for itself where threads share columns.
+// Panels of b that a thread packs for itself where threads share columns: with fewer, a product with a long k reads all of a
+// from memory more often; with more, the packed block no longer fits the L2 cache.
 constexpr int64_t kOwnPanels = 8;
 
 // How c is cut into tasks: `rows` x `columns` of them, each of at most `tiles` tiles of rows and `panels`
@@ -236,7 +237,8 @@ struct BlockedProduct {
         });
     }
 
-    // The block of k that begins there, of so many columns of b, to be asked for while the one before is multiplied.
+    // The block of k that begins there, of so many columns of b, to be asked for while the one before is multiplied. (The last
+    // task of a thread's share asks for another thread's columns, in vain.)
     ReadAhead block_of_b(int64_t column0, int64_t columns, int64_t k) const {
         const int64_t rows = depth(k, p.K);
         columns = std::min(columns, p.N - column0);
