@@ -225,7 +225,8 @@ void make_run_folder(const std::string& path) {
                    std::strerror(file_exists(part) ? ENOTDIR : reason));
     }
     // note: permission bits do not tell (read-only and full disks, root), a file does.
-    const std::string probe = join_path(path, ".probe.tmp");
+    // The file is this process's own: two runs that start at the same moment look into the same parent folder.
+    const std::string probe = join_path(path, format(".probe.%ld.tmp", long(::getpid())));
     ::unlink(probe.c_str());
     Descriptor file(::open(probe.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
     const bool is_written = file.value >= 0 && ::write(file.value, "probe\n", 6) == 6;

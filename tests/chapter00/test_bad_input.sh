@@ -201,10 +201,12 @@ check '--out: what is in it stays' [ "$(cat used/notes)" = mine ]
 accepted '--out: new, below new' -- train "${tiny[@]}" --max-steps 1 --out new/er/est/
 accepted 'default folder: 1' 'runs/chapter00/001' -- train "${tiny[@]}" --max-steps 1
 accepted 'default folder: 2' 'runs/chapter00/002' -- train "${tiny[@]}" --max-steps 1
-"$program" train "${tiny[@]}" --max-steps 1 >/dev/null 2>&1 &
-accepted 'default folder: two at the same moment' -- train "${tiny[@]}" --max-steps 1
-wait
-check 'default folder: each has its own' [ "$(find runs/chapter00 -name report.html | wc -l)" = 4 ]
+for round in 1 2 3; do
+    for _ in 1 2 3 4 5 6 7 8; do "$program" train "${tiny[@]}" --max-steps 1 --threads 1 >/dev/null 2>&1 & done
+    wait
+    check 'default folder: eight at the same moment, each has its own' \
+        [ "$(find runs/chapter00 -name report.html | wc -l)" = $((2 + 8 * round)) ]
+done
 accepted 'sample: the newest run' -- sample --tokens 3
 if $is_root; then
     skip '--out: no permission' 'root may write everywhere'
