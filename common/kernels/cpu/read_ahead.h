@@ -2,9 +2,9 @@
 // cache when its turn comes. A processor does so by itself for one long piece; what a matrix multiply packs are many short
 // ones.
 #pragma once
-#include <algorithm>
 #include <cstdint>
 
+#include "kernels/cpu/product.h"
 #include "kernels/cpu/simd.h"
 
 namespace cpu {
@@ -17,8 +17,8 @@ class ReadAhead {
         : piece_(piece),
           ld_(ld),
           pieces_(pieces),
-          lines_((floats + kLine - 1) / kLine),
-          lines_of_step_((pieces * lines_ + steps - 1) / steps) {}
+          lines_(ceil_div(floats, kLine)),
+          lines_of_step_(ceil_div(pieces * lines_, steps)) {}
 
     GPT_INLINE void step() {
         for (int64_t i = 0; i < lines_of_step_ && pieces_ > 0; i++) {
