@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "chapters/02_small_gpt/evaluate.h"
+#include "chapters/02_small_gpt/int8_weights.h"
 #include "chapters/02_small_gpt/look_inside.h"
 #include "chapters/02_small_gpt/manifest.h"
 #include "chapters/02_small_gpt/model_file.h"
@@ -90,6 +91,7 @@ void run_eval(const Config& config) {
         lambada = read_lambada(need_data_file("lambada", "lambada_openai.jsonl"), config.text.limit);
     LoadedModel model = load_model(find_model(config.text.checkpoint), chosen_device(config));
     for (const std::string& heads : config.text.without_heads) remove_heads(*model.gpt, heads);
+    if (config.text.weights == "int8") Int8Weights rounded(*model.gpt);  // the model's floats, too
     Context ctx(model.gpt->params.device());
     const Gpt& gpt = *model.gpt;
     if (is_hellaswag || is_lambada) {

@@ -28,7 +28,8 @@ int64_t window_begin(int64_t length, int64_t T) {
     return (length - T + half - 1) / half * half;
 }
 
-Decoder::Decoder(Context& ctx, const Gpt& gpt, int64_t B) : ctx_(ctx), gpt_(gpt), B_(B) {
+Decoder::Decoder(Context& ctx, const Gpt& gpt, int64_t B, const Int8Weights* int8)
+    : ctx_(ctx), gpt_(gpt), int8_(int8), B_(B) {
     for (int64_t l = 0; l < gpt.config.L; l++)
         layers_.emplace_back(B, gpt.config.T, gpt.config.NH, gpt.config.HS);
 }
@@ -39,17 +40,21 @@ size_t Decoder::cache_bytes() const {
     return sum;
 }
 
-// Gpt::forward with two differences: positions go on where the cache ends, and only the last row of each sequence goes
-// through the output layer. Either T tokens of one sequence from position 0 on, whose keys and values are kept for
-// `count` sequences from b on; or one token of each sequence (T = 1, length_ > 0).
+// Gpt::forward with three differences: positions go on where the cache ends; only the last row of each sequence goes
+// through the output layer; and a single token reads weights as codes, where there are some. Either T tokens of one sequence
+// from position 0 on, whose keys and values are kept for `count` sequences from b on; or one token of each sequence (T = 1,
+// length_ > 0).
 Tensor Decoder::forward(const int* ids, int64_t B, int64_t T, int64_t b, int64_t count) {
+    const bool reads_codes = int8_ && length_ > 0;
     Tensor x = embedding(ctx_, ctx_.ids(ids, {B, T}), gpt_.wte, rows_from(gpt_.wpe, length_));  // (B,T,C)
     for (size_t l = 0; l < layers_.size(); l++) {
         const GptBlock& block = gpt_.h[l];
+        const Int8Weights::Block* codes = reads_codes ? &int8_->h[l] : nullptr;
         KeyValueCache& cache = layers_[l];
-        Tensor a = layernorm(ctx_, x, block.ln_1);   // (B,T,C)
-        Tensor qkv = linear(ctx_, a, block.c_attn);  // (B,T,3*NH*HS)
-        Tensor att;                                  // (B,T,NH*HS)
+        Tensor a = layernorm(ctx_, x, block.ln_1);  // (B,T,C)
+        Tensor qkv = codes ? linear_int8(ctx_, a, codes->c_attn, block.c_attn.bias)
+                           : linear(ctx_, a, block.c_attn);  // (B,T,3*NH*HS)
+        Tensor att;                                          // (B,T,NH*HS)
         if (length_ == 0) {
             for (int64_t sequence = b; sequence < b + count; sequence++)
                 cache_keys_values(ctx_, cache, qkv, sequence, 0);
@@ -58,17 +63,25 @@ Tensor Decoder::forward(const int* ids, int64_t B, int64_t T, int64_t b, int64_t
             cache_keys_values(ctx_, cache, qkv, 0, length_);
             att = attention_cached(ctx_, qkv, cache, length_ + 1);
         }
-        x = linear_residual(ctx_, att, block.attn_c_proj, x);  // (B,T,C)
-        Tensor m = layernorm(ctx_, x, block.ln_2);             // (B,T,C)
-        x = mlp(ctx_, m, block.c_fc, block.mlp_c_proj, gpt_.config.activation, x);
+        x = codes ? linear_int8(ctx_, att, codes->attn_c_proj, block.attn_c_proj.bias, x)
+                  : linear_residual(ctx_, att, block.attn_c_proj, x);  // (B,T,C)
+        Tensor m = layernorm(ctx_, x, block.ln_2);                     // (B,T,C)
+        if (codes) {
+            Tensor pre = linear_int8(ctx_, m, codes->c_fc, block.c_fc.bias);  // (B,T,4*C)
+            Tensor act = activation(ctx_, pre, gpt_.config.activation);       // (B,T,4*C)
+            x = linear_int8(ctx_, act, codes->mlp_c_proj, block.mlp_c_proj.bias, x);
+        } else {
+            x = mlp(ctx_, m, block.c_fc, block.mlp_c_proj, gpt_.config.activation, x);
+        }
     }
     if (T > 1) {  // one sequence: its last row
         Tensor rows = x;
         rows.ndim = 2, rows.shape[0] = T, rows.shape[1] = x.last();
         x = rows_from(rows, T - 1);  // (1,C)
     }
-    x = layernorm(ctx_, x, gpt_.ln_f);     // (B,1,C)
-    return linear(ctx_, x, gpt_.lm_head);  // (B,1,V)
+    x = layernorm(ctx_, x, gpt_.ln_f);  // (B,1,C)
+    return reads_codes ? linear_int8(ctx_, x, int8_->lm_head, gpt_.lm_head.bias)
+                       : linear(ctx_, x, gpt_.lm_head);  // (B,1,V)
 }
 
 std::vector<float> Decoder::read(const int* ids, int64_t n, int64_t b, int64_t count) {
@@ -99,8 +112,8 @@ namespace {
 // The next tokens' logits (V) of every sequence, each text given whole.
 class NextLogits {
   public:
-    NextLogits(Context& ctx, const Gpt& gpt, bool use_cache, size_t sequences)
-        : ctx_(ctx), gpt_(gpt), use_cache_(use_cache), decoder_(ctx, gpt, int64_t(sequences)) {}
+    NextLogits(Context& ctx, const Gpt& gpt, bool use_cache, size_t sequences, const Int8Weights* int8)
+        : ctx_(ctx), gpt_(gpt), use_cache_(use_cache), decoder_(ctx, gpt, int64_t(sequences), int8) {}
 
     std::vector<float> operator()(const std::vector<std::vector<int>>& texts) {
         const int64_t length = int64_t(texts[0].size()), begin = window_begin(length, gpt_.config.T);
@@ -145,14 +158,14 @@ class NextLogits {
 
 void generate(Context& ctx, const Gpt& gpt, const std::vector<int>& prompt, int64_t n,
               std::vector<Sampler>& samplers, bool use_cache,
-              const std::function<bool(size_t sample, int id)>& on_id) {
+              const std::function<bool(size_t sample, int id)>& on_id, const Int8Weights* int8) {
     CHECK(!prompt.empty(), "[generate] wants a prompt of at least one token");
     const int V = int(gpt.config.V);
     for (size_t first = 0; first < samplers.size(); first += size_t(kSequencesAtOnce)) {
         const size_t count = std::min(size_t(kSequencesAtOnce), samplers.size() - first);
         std::vector<std::vector<int>> texts(count, prompt);
         std::vector<bool> is_done(count, false);
-        NextLogits next_logits(ctx, gpt, use_cache, count);
+        NextLogits next_logits(ctx, gpt, use_cache, count, int8);
         for (int64_t i = 0; i < n && std::count(is_done.begin(), is_done.end(), false) > 0; i++) {
             std::vector<float> logits = next_logits(texts);  // (count,V)
             for (size_t s = 0; s < count; s++) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "chapters/00_char_gpt/gpt.h"
+#include "chapters/02_small_gpt/int8_weights.h"
 #include "nn/sampler.h"
 
 namespace small_gpt {
@@ -25,7 +26,8 @@ constexpr int64_t kSequencesAtOnce = 4;
 // A model and what it has read, for B sequences of the same length.
 class Decoder {
   public:
-    Decoder(Context& ctx, const Gpt& gpt, int64_t B);
+    // int8: the model's weights in 8 bits, which a step then reads instead of the floats; or nullptr.
+    Decoder(Context& ctx, const Gpt& gpt, int64_t B, const Int8Weights* int8 = nullptr);
 
     // Forgets everything and reads n ids as the sequences [b, b + count). Logits of the next token: (V), on the host.
     std::vector<float> read(const int* ids, int64_t n, int64_t b, int64_t count);
@@ -42,6 +44,7 @@ class Decoder {
 
     Context& ctx_;
     const Gpt& gpt_;
+    const Int8Weights* const int8_;
     const int64_t B_;
     int64_t length_ = 0;
     std::deque<KeyValueCache> layers_;
@@ -51,8 +54,9 @@ class Decoder {
 // that a sequence is the same whatever others are written beside it.
 // on_id(sample, id) is called with every new token, samples in turns; false ends that sample.
 // use_cache = false computes all rows of the window for each token: the same ids, for comparison.
+// int8: see Decoder.
 void generate(Context& ctx, const Gpt& gpt, const std::vector<int>& prompt, int64_t n,
               std::vector<Sampler>& samplers, bool use_cache,
-              const std::function<bool(size_t sample, int id)>& on_id);
+              const std::function<bool(size_t sample, int id)>& on_id, const Int8Weights* int8 = nullptr);
 
 }  // namespace small_gpt

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdio>
 #include <iostream>
+#include <memory>
 
 #include "chapters/02_small_gpt/generate.h"
 #include "chapters/02_small_gpt/model_file.h"
@@ -99,6 +100,7 @@ class SampleVerb {
           options_(asked.text),
           model_(load_model(find_model(asked.text.checkpoint), chosen_device(asked))),
           ctx_(model_.gpt->params.device()) {
+        if (options_.weights == "int8") int8_ = std::make_unique<Int8Weights>(*model_.gpt);
         const int V = model_.bpe->vocabulary().size();
         if (options_.top_k > V)
             usage_error("--top-k %d is outside [1, %d], the model's tokens", options_.top_k, V);
@@ -137,7 +139,7 @@ class SampleVerb {
         int64_t written = 0;
         std::vector<int64_t> tokens(samples, 0);
         const auto begin = std::chrono::steady_clock::now();
-        generate(ctx_, *model_.gpt, ids, options_.tokens, samplers, true, [&](size_t i, int id) {
+        const auto show = [&](size_t i, int id) {
             written++;
             screen.show(i, texts[i].add(id));
             const bool is_last = texts[i].is_ended() || ++tokens[i] == options_.tokens;
@@ -146,7 +148,8 @@ class SampleVerb {
                 screen.end(i);
             }
             return !is_last;
-        });
+        };
+        generate(ctx_, *model_.gpt, ids, options_.tokens, samplers, true, show, int8_.get());
         const double seconds =
             std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
         if (!asked_.quiet)
@@ -173,6 +176,7 @@ class SampleVerb {
     const Config& asked_;
     const TextOptions& options_;
     LoadedModel model_;
+    std::unique_ptr<Int8Weights> int8_;  // null: the floats are read
     Context ctx_;
 };
 

@@ -12,6 +12,11 @@ namespace {
 
 constexpr const char* kCheckpointHelp = "a run's folder or a .safetensors file; default: the newest run";
 
+void add_weights_flag(CliVerb& verb, TextOptions* o) {
+    verb.choice("--weights", &o->weights, {"float", "int8"},
+                "of the model's matrices: as trained, or rounded to 8 bits, which are read faster");
+}
+
 void add_draw_flags(CliVerb& verb, TextOptions* o) {
     verb.real("--temperature", &o->temperature, at_least(0), finite(), "0: always the likeliest token");
     verb.count("--top-k", &o->top_k, 1, 1 << 20, "choose among the k likeliest; default: all");
@@ -28,6 +33,7 @@ void add_text_verbs(Cli& cli, Config* config) {
     TextOptions* const o = &config->text;
     CliVerb& sample = cli.verb("sample", "continues a prompt with a trained model");
     sample.path("--checkpoint", &o->checkpoint, kCheckpointHelp);
+    add_weights_flag(sample, o);
     sample.text("--prompt", &o->prompt, "text to continue; default: the beginning of a document");
     sample.count("--tokens", &o->tokens, 1, 1 << 24, "tokens to write");
     add_draw_flags(sample, o);
@@ -37,6 +43,7 @@ void add_text_verbs(Cli& cli, Config* config) {
 
     CliVerb& eval = cli.verb("eval", "measures a trained model: held-out text, HellaSwag, LAMBADA");
     eval.path("--checkpoint", &o->checkpoint, kCheckpointHelp);
+    add_weights_flag(eval, o);
     eval.path("--data", &o->data, "a prepared folder, a text file, hellaswag or lambada");
     eval.count("--limit", &o->limit, 1, int64_t(1) << 40, "windows or items; default: all");
     eval.list("--without-heads", &o->without_heads, "HEAD",

@@ -12,7 +12,8 @@ namespace small_gpt {
 struct Config;
 
 struct TextOptions {
-    std::string checkpoint;  // a run's folder or a .safetensors file; empty: this chapter's newest run
+    std::string checkpoint;         // a run's folder or a .safetensors file; empty: this chapter's newest run
+    std::string weights = "float";  // sample, eval: or "int8"
     std::string prompt;
     bool has_prompt = false;
     int64_t tokens = 120;

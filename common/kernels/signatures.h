@@ -52,6 +52,18 @@ void linear_activation_backward(real* dpre, const real* dout, const real* weight
 void linear_backward_params(float* dweight, float* dbias, const real* dout, const real* inp, int64_t N,
                             int64_t IC, int64_t OC, bool accumulate, Stream s);
 
+// out = inp weight^T + bias + residual with a weight in 8 bits: weight[o,:] = scale[o] * codes[o,:]. For a model that writes:
+// a token multiplies few rows and waits for memory, of which this reads a quarter. Forward only.
+//   out       (N,OC)   out   may be the same memory as residual
+//   inp       (N,IC)   in
+//   codes     (OC,IC)  in
+//   scale     (OC)     in
+//   bias      (OC)     in    nullptr for none
+//   residual  (N,OC)   in    nullptr for none
+// Numerics: codes become floats, sums are float; an element's does not depend on N. Deterministic.
+void linear_int8_forward(real* out, const real* inp, const int8_t* codes, const float* scale,
+                         const real* bias, const real* residual, int64_t N, int64_t IC, int64_t OC, Stream s);
+
 // ---- embedding --------------------------------------------------------------------------------------------
 
 // out[b,t,:] = wte[ids[b,t],:] + wpe[t,:].

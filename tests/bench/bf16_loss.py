@@ -39,6 +39,8 @@ def main():
     parser.add_argument("--write", action="store_true", help=f"the table goes to {os.path.relpath(TABLE, ROOT)}, too")
     options = parser.parse_args()
     cores = machine.pin_to_cores(options.threads)
+    if options.folder and not os.path.isdir(options.folder):
+        sys.exit(f"error: --folder {options.folder} is no folder: mkdir it, where 4 GB are free")
     with tempfile.TemporaryDirectory(prefix="bench-bf16-loss.", dir=options.folder) as folder:
         logs = {precision: trained(precision, folder, options) for precision in PRECISIONS}
     lines = ["| step | float32 | bf16 | difference |", "|---|---|---|---|"]

@@ -1,6 +1,7 @@
 // generate.cpp - how fast a model writes, one token after the other, with its cache of keys and values: tokens per second,
 // and the share of what reading all weights once per token allows. Served as train_step.cpp is: "run N" on stdin writes N
 // tokens from a prompt of one, "plain N" the same without the cache, "read" how fast memory gives as many bytes.
+// With --int8 the model's weights are 8 bits.
 // Not here: the comparison and its bars (generate.py); sampling's cost (the likeliest token is taken).
 // Run: printf 'read\nrun 64\nplain 64\n' | build/cpu/bench/generate d --threads 2
 #include <sys/resource.h>
@@ -8,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -38,6 +40,7 @@ constexpr float kWeightScale = 0x1p-5f;
 struct Options {
     const BenchConfig* bench = nullptr;
     int threads = 2;
+    bool is_int8 = false;
 };
 
 Options parse(int argc, char** argv) {
@@ -46,22 +49,31 @@ Options parse(int argc, char** argv) {
         const std::string word = argv[i];
         if (word == "--threads" && i + 1 < argc) {
             options.threads = std::atoi(argv[++i]);
+        } else if (word == "--int8") {
+            options.is_int8 = true;
         } else {
             for (const BenchConfig& bench : kConfigs)
                 if (word == bench.name) options.bench = &bench;
             if (!options.bench) usage_error("unknown argument '%s'", word.c_str());
         }
     }
-    if (!options.bench || options.threads < 1) usage_error("usage: generate a|b|c|d [--threads N]");
+    if (!options.bench || options.threads < 1) usage_error("usage: generate a|b|c|d [--threads N] [--int8]");
     return options;
 }
 
 // What a token cannot do without: every weight once (of the position embedding and the token embedding a row, but the
 // latter is also the output layer), and on average half of the keys and values of n tokens.
-double bytes_per_token(const Gpt& gpt, int64_t n) {
+double bytes_per_token(const Gpt& gpt, int64_t n, bool is_int8) {
     const GptConfig& m = gpt.config;
-    const double weights = double(gpt.params.numel() - m.T * m.C);
-    return 4 * (weights + double(m.L) * 2 * double(m.NH * m.HS) * double(n + 1) / 2);
+    double bytes = 4 * double(m.L) * 2 * double(m.NH * m.HS) * double(n + 1) / 2;
+    for (size_t i = 0; i < gpt.params.size(); i++) {
+        const Tensor& parameter = gpt.params[i];
+        if (parameter.memory == gpt.wpe.memory) continue;
+        const bool has_codes = is_int8 && parameter.ndim == 2;
+        bytes += double(parameter.numel()) * (has_codes ? 1 : 4);
+        if (has_codes) bytes += 4 * double(parameter.shape[0]);  // the rows' scales
+    }
+    return bytes;
 }
 
 uint64_t hash_of(const std::vector<int>& ids) {
@@ -83,13 +95,15 @@ int main(int argc, char** argv) {
     for (size_t i = 0; i < gpt.params.size(); i++)
         golden::fill_parameter(gpt.params[i].name, static_cast<float*>(gpt.params[i].memory),
                                size_t(gpt.params[i].numel()), kWeightScale);
+    const auto int8 = options.is_int8 ? std::make_unique<small_gpt::Int8Weights>(gpt) : nullptr;
 
     char word[16];
     long long count = 0;
     while (std::scanf("%15s", word) == 1) {
         if (!std::strcmp(word, "read")) {
-            std::printf("{\"read_gbs\": %.1f}\n",
-                        peak::read_gbs(options.threads, int64_t(bytes_per_token(gpt, 1) / 4)));
+            std::printf(
+                "{\"read_gbs\": %.1f}\n",
+                peak::read_gbs(options.threads, int64_t(bytes_per_token(gpt, 1, options.is_int8) / 4)));
             std::fflush(stdout);
             continue;
         }
@@ -101,17 +115,18 @@ int main(int argc, char** argv) {
         greedy[0].temperature = 0;
         std::vector<int> ids;
         const double begin = peak::now();
-        small_gpt::generate(ctx, gpt, {0}, count, greedy, use_cache, [&](size_t, int id) {
+        const auto keep = [&](size_t, int id) {
             ids.push_back(id);
             return true;
-        });
+        };
+        small_gpt::generate(ctx, gpt, {0}, count, greedy, use_cache, keep, int8.get());
         const double seconds = peak::now() - begin;
         rusage usage;
         getrusage(RUSAGE_SELF, &usage);
         std::printf(
             "{\"seconds\": %.9f, \"tokens\": %lld, \"ids\": \"%016llx\", \"bytes_per_token\": %.0f, "
             "\"peak_rss_mib\": %ld, \"version\": \"\"}\n",
-            seconds, count, (unsigned long long)hash_of(ids), bytes_per_token(gpt, count),
+            seconds, count, (unsigned long long)hash_of(ids), bytes_per_token(gpt, count, options.is_int8),
             usage.ru_maxrss / 1024);
         std::fflush(stdout);
     }

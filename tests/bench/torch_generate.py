@@ -2,10 +2,11 @@
 """torch_generate.py - writing token by token as a good PyTorch user does it: the rival of generate.cpp.
 
 float32, inference_mode, keys and values in a cache as long as what is written (of one size, so that torch.compile makes
-one program), scaled_dot_product_attention with a mask of what is in it, the output layer for the last row alone. Weights
+one program), scaled_dot_product_attention with a mask of what is in it, the output layer for the last row alone. With --int8
+all linear layers are PyTorch's dynamically quantized ones, a scale per row as ours, and inputs rounded to 8 bits, too. Weights
 come from golden/formula.py, so that both programs must write the same tokens. Served like torch_rival.py: "run N" on stdin
 writes N tokens from a prompt of one. Run:
-    echo run 64 | python3 tests/bench/torch_generate.py d --threads 2 [--compile]
+    echo run 64 | python3 tests/bench/torch_generate.py d --threads 2 [--compile | --int8]
 """
 import argparse
 import json
@@ -13,6 +14,7 @@ import os
 import resource
 import sys
 import time
+import warnings
 
 import torch
 import torch.nn.functional as F
@@ -58,6 +60,13 @@ def write(model, config, layer, count):
     return ids
 
 
+def with_int8_linears(model):
+    from torch.ao.quantization import per_channel_dynamic_qconfig, quantize_dynamic
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it is deprecated in favour of a package of its own
+        return quantize_dynamic(model, {torch.nn.Linear: per_channel_dynamic_qconfig})
+
+
 def hash_of(ids):
     result = 0xCBF29CE484222325
     for number in ids:
@@ -70,12 +79,15 @@ def main():
     parser.add_argument("config", choices=CONFIGS)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--compile", action="store_true", help="torch.compile the blocks (needs a C++ compiler)")
+    parser.add_argument("--int8", action="store_true", help="linear layers in 8 bits")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     config = CONFIGS[options.config]
     model = GPT(tied=True, activation="gelu", **config)
     for name, parameter in model.named_parameters():
         formula.fill_parameter(name, parameter, WEIGHT_SCALE)
+    if options.int8:
+        model = with_int8_linears(model)
     chosen_layer = torch.compile(layer) if options.compile else layer
 
     for line in sys.stdin:

@@ -3,6 +3,8 @@
 #include "chapters/02_small_gpt/generate.h"
 
 #include <algorithm>
+#include <cmath>
+#include <memory>
 #include <set>
 #include <vector>
 
@@ -31,17 +33,18 @@ std::vector<GptConfig> configs() {
 
 std::vector<std::vector<int>> write(Context& ctx, const Gpt& gpt, const std::vector<int>& prompt, int64_t n,
                                     size_t samples, float temperature, bool use_cache,
-                                    size_t first_stream = 0) {
+                                    size_t first_stream = 0, const Int8Weights* int8 = nullptr) {
     std::vector<Sampler> samplers(samples);
     for (size_t s = 0; s < samples; s++) {
         samplers[s].temperature = temperature;
         samplers[s].random = {7, first_stream + s};
     }
     std::vector<std::vector<int>> texts(samples);
-    generate(ctx, gpt, prompt, n, samplers, use_cache, [&](size_t s, int id) {
+    const auto keep = [&](size_t s, int id) {
         texts[s].push_back(id);
         return true;
-    });
+    };
+    generate(ctx, gpt, prompt, n, samplers, use_cache, keep, int8);
     return texts;
 }
 
@@ -91,6 +94,37 @@ TEST_CASE("generate: the same ids with and without a cache, over hundreds of tok
             REQUIRE(cached == plain);
             if (temperature > 0) REQUIRE(std::set<int>(cached[0].begin(), cached[0].end()).size() > 10);
         }
+}
+
+TEST_CASE("generate: 8-bit weights write what the rounded model writes", "[cpu][generate]") {
+    for (const GptConfig& config : configs()) {
+        CAPTURE(config.V);
+        Context ctx;
+        const auto gpt = random_model(config);
+        const std::vector<int> prompt = random_ids(5, config.V, 1);
+        const auto as_trained = write(ctx, *gpt, prompt, 200, 1, 1, true);
+        const Int8Weights int8(*gpt);
+        const auto by_codes = write(ctx, *gpt, prompt, 200, 3, 1, true, 0, &int8);
+        REQUIRE(by_codes == write(ctx, *gpt, prompt, 200, 3, 1, false));
+        REQUIRE(by_codes == write(ctx, *gpt, prompt, 200, 3, 1, true));
+        REQUIRE(by_codes[0] != as_trained[0]);  // or nothing was rounded
+        REQUIRE(write(ctx, *gpt, prompt, 200, 1, 1, true, 2, &int8)[0] == by_codes[2]);
+    }
+}
+
+TEST_CASE("generate: a step reads the codes, not the floats", "[cpu][generate]") {
+    Context ctx;
+    const auto gpt = random_model(configs()[1]);
+    const Int8Weights int8(*gpt);
+    const std::vector<int> ids = random_ids(8, 50, 1);
+    Decoder decoder(ctx, *gpt, 1, &int8);
+    decoder.read(ids.data(), 7, 0, 1);
+    // Not the embeddings and vectors, which have no codes.
+    for (const GptBlock& block : gpt->h)
+        for (const Linear* w : {&block.c_attn, &block.attn_c_proj, &block.c_fc, &block.mlp_c_proj})
+            gpt->params.set(w->weight, std::vector<float>(size_t(w->weight.numel()), NAN));
+    gpt->params.set(gpt->lm_head.weight, std::vector<float>(size_t(gpt->lm_head.weight.numel()), NAN));
+    for (const float logit : decoder.step(&ids[7])) REQUIRE(std::isfinite(logit));
 }
 
 TEST_CASE("generate: a prompt longer than the context is read from its newest part on", "[cpu][generate]") {
@@ -161,11 +195,13 @@ TEST_CASE("generate: a context of one token", "[cpu][generate]") {
 TEST_CASE("generate: CUDA writes what the CPU writes", "[cuda][generate]") {
     if (sizeof(gpu::real) != sizeof(float)) return;  // rounded weights find another token the likeliest
     const GptConfig config = small_config(40, 8, 1, 2, 8, 16);
+    const bool is_int8 = GENERATE(false, true);
     std::vector<std::vector<int>> texts[2];
     for (const Device device : {Device::kCpu, Device::kCuda}) {
         Context ctx(device);
         const auto gpt = random_model(config, device);
-        texts[device == Device::kCuda] = write(ctx, *gpt, {1, 2, 3}, 15, 2, 0, true);
+        const auto int8 = is_int8 ? std::make_unique<Int8Weights>(*gpt) : nullptr;
+        texts[device == Device::kCuda] = write(ctx, *gpt, {1, 2, 3}, 15, 2, 0, true, 0, int8.get());
     }
     REQUIRE(texts[0] == texts[1]);
 }

@@ -47,6 +47,12 @@ check 'sample: UTF-8 even where the prompt is none' eval '[ "$status" = 0 ] && i
 run sample "${model[@]}" --tokens 20 --quiet
 check 'sample: without a prompt a document begins' eval '[ "$status" = 0 ] && [ -s out ]'
 check 'sample: --quiet says nothing on stderr' [ ! -s err ]
+refused 'sample: weights of four bits' 2 "--weights knows no 'int4'" 'float, int8' -- sample "${model[@]}" --weights int4
+run sample "${model[@]}" --prompt 'the quick' --tokens 30 --num-samples 6 --weights int8
+cp out rounded
+check 'sample: 8-bit weights, six samples' eval '[ "$status" = 0 ] && [ "$(grep -c "^---$" rounded)" = 5 ]'
+run sample "${model[@]}" --prompt 'the quick' --tokens 30 --num-samples 6 --weights int8 --threads 3
+check 'sample: 8-bit weights, same bytes, whatever the threads' cmp -s out rounded
 long=$(printf 'the quick brown fox %.0s' {1..40})
 run sample "${model[@]}" --prompt "$long" --tokens 5
 check 'sample: says what of a long prompt is not seen' grep -q "note: the prompt has .* tokens and the model's context 32: it does not see the first" err
@@ -102,6 +108,8 @@ run eval "${model[@]}" --data prepared --limit 2
 check 'eval: --limit' grep -q ' in 2 windows' out
 run eval "${model[@]}" --data prepared --without-heads 0.1 1 --json
 check 'eval: --without-heads, another loss' eval '[ $status = 0 ] && [ "$(sed -n "s/.*\"loss\": \([0-9.]*\).*/\1/p" out)" != "$evaluated" ]'
+run eval "${model[@]}" --data prepared --json --weights int8
+check 'eval: 8-bit weights, another loss, by less than a hundredth' eval '[ $status = 0 ] && sed -n "s/.*\"loss\": \([0-9.]*\).*/\1/p" out | awk -v as_trained="$evaluated" "{d = \$1 - as_trained} END {exit !(NR == 1 && d != 0 && d < 0.01 * as_trained && d > -0.01 * as_trained)}"'
 for heads in 2 0.2 -1 0.-1 0.1x 0. every ''; do
     refused "eval: --without-heads '$heads'" 2 '--without-heads' -- eval "${model[@]}" --data prepared --without-heads "$heads"
 done

@@ -40,6 +40,7 @@ const std::vector<Kernel> kKernels = {
     KERNEL(linear_activation_forward),
     KERNEL(linear_activation_backward),
     KERNEL(linear_backward_params),
+    KERNEL(linear_int8_forward),
     KERNEL(embedding_forward),
     KERNEL(embedding_backward),
     KERNEL(layernorm_forward),

@@ -52,19 +52,25 @@ struct Result {
     std::vector<float> output, dinput, dparams;
 };
 
+// (B,T,C), the same numbers on both devices.
+Tensor input(Context& ctx) {
+    const Tensor x = ctx.make("x", {B, T, C});
+    const std::vector<float> numbers = stored(random_floats(x.numel(), 1));
+    if (ctx.device == Device::kCuda) {
+        const std::vector<gpu::real> converted(numbers.begin(), numbers.end());
+        device_upload(ctx.device, x.memory, converted.data(), x.bytes());
+    } else {
+        device_upload(ctx.device, x.memory, numbers.data(), x.bytes());
+    }
+    return x;
+}
+
 // op of x (B,T,C), its output as logits of a cross-entropy, backward from there.
 Result run(Device device, const Op& op, bool is_inplace) {
     Context ctx(device);
     ctx.seed = 3;
     Model model(device);
-    const Tensor x = ctx.make("x", {B, T, C});
-    const std::vector<float> numbers = stored(random_floats(x.numel(), 1));
-    if (device == Device::kCuda) {
-        const std::vector<gpu::real> converted(numbers.begin(), numbers.end());
-        device_upload(device, x.memory, converted.data(), x.bytes());
-    } else {
-        device_upload(device, x.memory, numbers.data(), x.bytes());
-    }
+    const Tensor x = input(ctx);
     const std::vector<int> ids = random_ids(B * T, V, 1);
     const Tensor y = op(ctx, model, x, ctx.ids(ids.data(), {B, T}));
     Result result;
@@ -127,6 +133,22 @@ TEST_CASE("an op on cuda does what it does on the CPU, there and back", "[ops][c
     agree("output", got.output, want.output);
     agree("dinput", got.dinput, want.dinput);
     agree("dparams", got.dparams, want.dparams);
+}
+
+TEST_CASE("a linear with its weight in 8 bits on cuda does what it does on the CPU", "[ops][cuda]") {
+    std::vector<float> output[2], rounded[2];
+    for (const Device device : {Device::kCpu, Device::kCuda}) {
+        Context ctx(device);
+        const NoGrad no_grad(ctx);
+        const Model model(device);
+        const Int8Weight codes(model.square.weight);
+        const Tensor x = input(ctx), y = linear_int8(ctx, x, codes, model.square.bias, x);
+        output[int(device)] = floats_on_host(device, y.ptr(), y.numel());
+        rounded[int(device)] = codes.floats();
+    }
+    REQUIRE(same_bytes(rounded[0], rounded[1]));
+    const double error = relative_norm_error(output[1].data(), output[0].data(), int64_t(output[0].size()));
+    REQUIRE(error < kTolerance);
 }
 
 TEST_CASE("an op on cuda makes statistics and losses of float32", "[ops][cuda]") {
