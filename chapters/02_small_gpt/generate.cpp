@@ -52,7 +52,7 @@ Tensor Decoder::forward(const int* ids, int64_t B, int64_t T, int64_t b, int64_t
         const Int8Weights::Block* codes = reads_codes ? &int8_->h[l] : nullptr;
         KeyValueCache& cache = layers_[l];
         Tensor a = layernorm(ctx_, x, block.ln_1);  // (B,T,C)
-        Tensor qkv = codes ? linear_int8(ctx_, a, codes->c_attn, block.c_attn.bias)
+        Tensor qkv = codes ? linear_int8(ctx_, a, block.c_attn, codes->c_attn)
                            : linear(ctx_, a, block.c_attn);  // (B,T,3*NH*HS)
         Tensor att;                                          // (B,T,NH*HS)
         if (length_ == 0) {
@@ -63,13 +63,13 @@ Tensor Decoder::forward(const int* ids, int64_t B, int64_t T, int64_t b, int64_t
             cache_keys_values(ctx_, cache, qkv, 0, length_);
             att = attention_cached(ctx_, qkv, cache, length_ + 1);
         }
-        x = codes ? linear_int8(ctx_, att, codes->attn_c_proj, block.attn_c_proj.bias, x)
+        x = codes ? linear_int8(ctx_, att, block.attn_c_proj, codes->attn_c_proj, x)
                   : linear_residual(ctx_, att, block.attn_c_proj, x);  // (B,T,C)
         Tensor m = layernorm(ctx_, x, block.ln_2);                     // (B,T,C)
         if (codes) {
-            Tensor pre = linear_int8(ctx_, m, codes->c_fc, block.c_fc.bias);  // (B,T,4*C)
-            Tensor act = activation(ctx_, pre, gpt_.config.activation);       // (B,T,4*C)
-            x = linear_int8(ctx_, act, codes->mlp_c_proj, block.mlp_c_proj.bias, x);
+            Tensor pre = linear_int8(ctx_, m, block.c_fc, codes->c_fc);  // (B,T,4*C)
+            Tensor act = activation(ctx_, pre, gpt_.config.activation);  // (B,T,4*C)
+            x = linear_int8(ctx_, act, block.mlp_c_proj, codes->mlp_c_proj, x);
         } else {
             x = mlp(ctx_, m, block.c_fc, block.mlp_c_proj, gpt_.config.activation, x);
         }
@@ -80,7 +80,7 @@ Tensor Decoder::forward(const int* ids, int64_t B, int64_t T, int64_t b, int64_t
         x = rows_from(rows, T - 1);  // (1,C)
     }
     x = layernorm(ctx_, x, gpt_.ln_f);  // (B,1,C)
-    return reads_codes ? linear_int8(ctx_, x, int8_->lm_head, gpt_.lm_head.bias)
+    return reads_codes ? linear_int8(ctx_, x, gpt_.lm_head, int8_->lm_head)
                        : linear(ctx_, x, gpt_.lm_head);  // (B,1,V)
 }
 

@@ -1,6 +1,6 @@
 // int8_weights.h - the matrices of a model in 8 bits, so that it writes faster: a token waits for all weights to come from
 // memory, and these are a quarter of the bytes.
-// Not here: how a weight is rounded (ops/linear_int8.cpp); who reads the codes (generate.h).
+// Not here: how a weight is rounded (ops/int8_weight.cpp); who reads the codes (generate.h).
 #pragma once
 #include <deque>
 
@@ -22,7 +22,8 @@ struct Int8Weights {
     Int8Weight lm_head;
 
     // Rounds the weights of `gpt`, too, to what the codes stand for: whichever of them a product reads, it is the same model.
-    // (A GPU that stores bfloat16 rounds its own once more.) Embeddings stay as they are, but for one that lm_head shares.
+    // (A GPU that stores bfloat16 rounds its own once more, to 8 significant bits.) Embeddings stay as they are, but for one
+    // that lm_head shares.
     explicit Int8Weights(Gpt& gpt) : lm_head(gpt.lm_head.weight) {
         gpt.params.set(gpt.lm_head.weight, lm_head.floats());
         for (const GptBlock& block : gpt.h) {

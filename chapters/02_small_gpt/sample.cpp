@@ -100,10 +100,10 @@ class SampleVerb {
           options_(asked.text),
           model_(load_model(find_model(asked.text.checkpoint), chosen_device(asked))),
           ctx_(model_.gpt->params.device()) {
-        if (options_.weights == "int8") int8_ = std::make_unique<Int8Weights>(*model_.gpt);
         const int V = model_.bpe->vocabulary().size();
         if (options_.top_k > V)
             usage_error("--top-k %d is outside [1, %d], the model's tokens", options_.top_k, V);
+        if (options_.weights == "int8") int8_ = std::make_unique<Int8Weights>(*model_.gpt);
     }
 
     void run() {

@@ -60,7 +60,7 @@ void linear_backward_params(float* dweight, float* dbias, const real* dout, cons
 //   scale     (OC)     in
 //   bias      (OC)     in    nullptr for none
 //   residual  (N,OC)   in    nullptr for none
-// Numerics: codes become floats, sums are float; an element's does not depend on N. Deterministic.
+// Numerics: codes become floats, sums are float; an element's sum does not depend on N. Deterministic.
 void linear_int8_forward(real* out, const real* inp, const int8_t* codes, const float* scale,
                          const real* bias, const real* residual, int64_t N, int64_t IC, int64_t OC, Stream s);
 

@@ -1,5 +1,6 @@
 // linear.cpp - y = x weight^T + bias, alone and with the residual addition fused onto it; forward and
 // backward. Derivation: chapters/00_char_gpt/README.md, "Linear, backwards".
+// Not here: how a weight is rounded to 8 bits (int8_weight.cpp).
 #include "ops/gradients.h"
 #include "ops/ops.h"
 
@@ -90,6 +91,23 @@ Tensor linear_residual(Context& ctx, const Tensor& x, const Linear& w, const Ten
         node->w = w;
         node->residual = residual;
     }
+    return y;
+}
+
+Tensor linear_int8(Context& ctx, const Tensor& x, const Linear& w, const Int8Weight& codes,
+                   const Tensor& residual) {
+    CHECK(!ctx.is_recording, "[linear_int8] has no backward: use NoGrad");
+    const Sizes n = linear_sizes("linear_int8", x, w);
+    CHECK(codes.OC == n.OC && codes.IC == n.IC && codes.device == ctx.device,
+          "[linear_int8] not the codes of %s", w.weight.name);
+    Tensor y = make_output(ctx, "linear_int8", x, n.OC);
+    CHECK(residual.is_null() || same_shape(y, residual), "[linear_int8] residual is %s, linear gives %s",
+          residual.shape_text().c_str(), y.shape_text().c_str());
+    const Pointer residual_ptr = residual.is_null() ? Pointer{nullptr, y.dtype} : residual.ptr();
+    ctx.work(n.flops(), w.weight.name);
+    DISPATCH(ctx, linear_int8_forward, y.ptr(), x.ptr(), codes.codes, codes.scale, bias_ptr(w), residual_ptr,
+             n.N, n.IC, n.OC);
+    ctx.inspect("linear_int8", "forward", y.ptr(), y);
     return y;
 }
 

@@ -32,26 +32,25 @@ Tensor linear_residual(Context& ctx, const Tensor& x, const Linear& w, const Ten
 // A linear's weight (OC,IC) in 8 bits, for a model that only writes: weight[o,:] is about scale[o] * codes[o,:], where
 // scale[o] is the row's largest magnitude / 127 and codes are the nearest whole numbers.
 // Errors: user_error where a weight is not finite.
-// Source: Dettmers et al. 2022, "LLM.int8()", section 2: absmax quantization, with a scale for each row.
-class Int8Weight {
-  public:
+// Source: Dettmers et al. 2022, "LLM.int8()", sections 2.1 and 3.1: absmax quantization, with a scale for each row.
+struct Int8Weight {
+    int64_t OC, IC;
+    Device device;
+    int8_t* codes = nullptr;  // (OC,IC)
+    float* scale = nullptr;   // (OC)
+
     explicit Int8Weight(const Tensor& weight);
     ~Int8Weight();
     Int8Weight(const Int8Weight&) = delete;
     Int8Weight& operator=(const Int8Weight&) = delete;
 
     std::vector<float> floats() const;  // (OC,IC): what the codes stand for
-
-    const char* name;  // the weight's
-    int64_t OC, IC;
-    Device device;
-    int8_t* codes;  // (OC,IC)
-    float* scale;   // (OC)
 };
 
-// x weight^T + bias + residual, for few rows; bias and residual may be null Tensors. No backward: use NoGrad.
+// residual + linear(x, w) for few rows, which reads the codes of w's weight and not its floats; residual may be a null Tensor.
+// No backward: use NoGrad.
 //                                                                       (..,IC), (..,OC) -> (..,OC)
-Tensor linear_int8(Context& ctx, const Tensor& x, const Int8Weight& weight, const Tensor& bias,
+Tensor linear_int8(Context& ctx, const Tensor& x, const Linear& w, const Int8Weight& codes,
                    const Tensor& residual = {});
 
 // Elementwise activations.                                                         any shape

@@ -51,7 +51,7 @@ for line in sys.stdin:
     elif command[0] == "read":
         answer = dict(read_gbs=1)
     else:
-        ids = os.environ.get("plain_ids", "1") if command[0] == "plain" else "1"
+        ids = os.environ.get("plain_ids" if command[0] == "plain" else "ids" if is_ours else "torch_ids", "1")
         seconds = 1.0 if is_ours else float(os.environ["torch_s"])
         if "--int8" in words:
             seconds = float(os.environ.get("int8_s", "0.5")) if is_ours else 0.8
@@ -96,10 +96,15 @@ check 'other ids without the cache fail' says 'NOT MET\*\*: the ids .* not the s
 torch_s=2 int8_s=0.5 bench generate.py --rounds 1
 check 'with floats twice as fast fails' says 'NOT MET\*\*: 2.00 times the speed of the fastest PyTorch column \('
 check 'with 8 bits four times as fast is met' says 'met: 4.00 times the speed of the fastest PyTorch column of floats'
-check 'a rival with 8 bits is no column of floats, and is named' says 'reported, not counted: 1.60 times PyTorch eager, 8 bits'
+check 'a rival with 8 bits is no column of floats, and is named' says 'reported, not counted: 1.60 times PyTorch eager \(8 bits\)'
 torch_s=2 int8_s=0.8 bench generate.py --rounds 1 --weights int8
 check '8 bits that are too slow fail' [ $status = 1 ]
 check 'and are named' says 'NOT MET\*\*: 2.50 times the speed of the fastest PyTorch column of floats'
+torch_s=4 plain_ids=2 bench generate.py --rounds 1 --weights int8
+check 'with 8 bits, too, other ids without the cache fail' says 'NOT MET\*\*: the ids of ours \(8 bits\), .* not the same'
+torch_s=4 torch_ids=2 bench generate.py --rounds 1 --weights int8
+check 'and other ids of the columns of floats' says 'NOT MET\*\*: the ids of ours, PyTorch eager.* not the same'
+check 'while 8 bits have ids of their own' says 'met: the ids of ours \(8 bits\), ours \(8 bits\) without its cache are the same'
 
 echo "$((cases - failures)) passed, $failures failed"
 [ $failures = 0 ]

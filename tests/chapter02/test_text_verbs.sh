@@ -50,6 +50,7 @@ check 'sample: --quiet says nothing on stderr' [ ! -s err ]
 refused 'sample: weights of four bits' 2 "--weights knows no 'int4'" 'float, int8' -- sample "${model[@]}" --weights int4
 run sample "${model[@]}" --prompt 'the quick' --tokens 30 --num-samples 6 --weights int8
 cp out rounded
+check 'sample: 8-bit weights, another text' eval '! cmp -s rounded first'
 check 'sample: 8-bit weights, six samples' eval '[ "$status" = 0 ] && [ "$(grep -c "^---$" rounded)" = 5 ]'
 run sample "${model[@]}" --prompt 'the quick' --tokens 30 --num-samples 6 --weights int8 --threads 3
 check 'sample: 8-bit weights, same bytes, whatever the threads' cmp -s out rounded

@@ -82,6 +82,15 @@ TEST_CASE("8-bit linear: the same bytes for any number of threads, and whatever 
     }
 }
 
+TEST_CASE("8-bit linear: no rows, no outputs, no inputs", "[cpu][gemm]") {
+    REQUIRE(run(Problem(0, 5, 3), true, true).empty());
+    REQUIRE(run(Problem(3, 5, 0), true, true).empty());
+    const Problem p(2, 0, 3);  // sums of nothing
+    const std::vector<double> want = p.want(true, true);
+    const std::vector<float> got = run(p, true, true);
+    REQUIRE(allclose("linear_int8_forward", p.sizes(), got.data(), want.data(), 6, 1e-6, 0) == "");
+}
+
 TEST_CASE("8-bit linear hides no NaN", "[cpu][gemm]") {
     const int64_t at = GENERATE(0, 64, 129);
     Problem p(1, 130, 7);

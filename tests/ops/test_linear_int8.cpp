@@ -76,24 +76,31 @@ TEST_CASE("8-bit linear: as the linear with the rounded weight", "[cpu][linear]"
             const float *a = got.ptr(), *b = want.ptr();
             REQUIRE(allclose("linear_int8", "", a, b, N * OC, 1e-5, 1e-5) == "");
         };
-        check(linear_int8(ctx, x, codes, layer.w.bias), linear(ctx, x, layer.w));
-        check(linear_int8(ctx, x, codes, layer.w.bias, residual), linear_residual(ctx, x, layer.w, residual));
-        check(linear_int8(ctx, x, codes, {}), linear(ctx, x, {layer.w.weight, {}}));
+        check(linear_int8(ctx, x, layer.w, codes), linear(ctx, x, layer.w));
+        check(linear_int8(ctx, x, layer.w, codes, residual), linear_residual(ctx, x, layer.w, residual));
+        const Linear without_bias = {layer.w.weight, {}};
+        check(linear_int8(ctx, x, without_bias, codes), linear(ctx, x, without_bias));
     }
 }
 
 TEST_CASE("8-bit linear refuses what it cannot do", "[cpu][linear]") {
     Layer layer(random_floats(6 * 5, 7), 6, 5);
+    const Layer larger(random_floats(7 * 5, 7), 7, 5);
     const Int8Weight codes(layer.w.weight);
     Context ctx;
     const auto message = [](auto f) { return failure_of(f).message; };
     const Tensor x = ctx.make("x", {2, 5}), narrow = ctx.make("x", {2, 4});
-    REQUIRE(message([&] { linear_int8(ctx, x, codes, {}); }).find("has no backward") != std::string::npos);
+    REQUIRE(message([&] { linear_int8(ctx, x, layer.w, codes); }).find("has no backward") !=
+            std::string::npos);
     const NoGrad no_grad(ctx);
     REQUIRE(message([&] {
-                linear_int8(ctx, narrow, codes, {});
+                linear_int8(ctx, narrow, layer.w, codes);
             }).find("x has 4 columns, layer.weight wants 5") != std::string::npos);
-    REQUIRE(message([&] { linear_int8(ctx, x, codes, {}, x); }).find("residual is (2,5)") !=
+    REQUIRE(message([&] { linear_int8(ctx, x, larger.w, codes); }).find("not the codes of layer.weight") !=
+            std::string::npos);
+    REQUIRE(message([&] { linear_int8(ctx, x, layer.w, codes, x); }).find("residual is (2,5)") !=
+            std::string::npos);
+    REQUIRE(message([&] { Int8Weight vector(layer.w.bias); }).find("layer.bias is (6), no matrix") !=
             std::string::npos);
     std::vector<float> weight(30, 1.0f);
     weight[7] = GENERATE(NAN, INFINITY);

@@ -142,7 +142,7 @@ TEST_CASE("a linear with its weight in 8 bits on cuda does what it does on the C
         const NoGrad no_grad(ctx);
         const Model model(device);
         const Int8Weight codes(model.square.weight);
-        const Tensor x = input(ctx), y = linear_int8(ctx, x, codes, model.square.bias, x);
+        const Tensor x = input(ctx), y = linear_int8(ctx, x, model.square, codes, x);
         output[int(device)] = floats_on_host(device, y.ptr(), y.numel());
         rounded[int(device)] = codes.floats();
     }

@@ -1,7 +1,7 @@
 // linear_int8.cpp - a few rows times a weight of 8-bit integers. Memory gives the codes, a quarter of the floats' bytes; what
 // is done with them must not take longer than that.
 // Not here: many rows, which compute as long as they read and are better off with floats (gemm.cpp); how a weight comes by
-// its codes (ops/linear_int8.cpp).
+// its codes (ops/int8_weight.cpp).
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -45,11 +45,11 @@ void lay_out_by_parts(float* to, const float* row, int64_t IC) {
 template <int R>
 GPT_INLINE void multiply_codes(float (&sums)[R], const float* x, int64_t ldx, const int8_t* codes,
                                int64_t IC) {
-    constexpr int64_t kLine = 64;  // bytes of a cache line
-    constexpr int64_t kAhead =
-        4096;  // a core that computes this much between two reads looks less far by itself
+    // What is read later is asked for now: a core looks ahead as many instructions as it has room for, and here most of them
+    // compute. (Rows of codes follow each other; to ask for what lies behind the last one does no harm.)
+    constexpr int64_t kLine = 64, kAhead = 4096;  // bytes
     Vec parts[R][kParts] = {};
-    const auto add_step = [&](int64_t k, int64_t bytes) {
+    const auto add_step = [&](int64_t k, int64_t bytes) __attribute__((always_inline)) {
         IntVec words{};
         std::memcpy(&words, codes + k, size_t(bytes));
         GPT_UNROLL
@@ -61,7 +61,6 @@ GPT_INLINE void multiply_codes(float (&sums)[R], const float* x, int64_t ldx, co
     };
     int64_t k = 0;
     for (; k + kStep <= IC; k += kStep) {
-        // Rows of codes follow each other; to ask for what lies behind the last one does no harm.
         if (k % kLine == 0) __builtin_prefetch(codes + k + kAhead);
         add_step(k, kStep);
     }

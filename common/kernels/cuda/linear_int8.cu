@@ -1,6 +1,6 @@
 // linear_int8.cu - a few rows times a weight of 8-bit integers: a warp per element of out, whose lanes read a row of codes
 // side by side, four codes each.
-// Not here: how a weight comes by its codes (ops/linear_int8.cpp); many rows, for which tensor cores want floats.
+// Not here: how a weight comes by its codes (ops/int8_weight.cpp); many rows, which are better off with floats (gemm.cu).
 #include "kernels/cuda/launcher.cuh"
 #include "kernels/cuda/reduce.cuh"
 #include "kernels/kernels.h"
@@ -17,8 +17,8 @@ __global__ void __launch_bounds__(kWarps* kWarpSize)
                                const float* __restrict__ scale, const real* __restrict__ bias,
                                const real* residual, int64_t N, int64_t IC, int64_t OC) {
     const int64_t i = int64_t(blockIdx.x) * kWarps + threadIdx.x / kWarpSize;
-    if (i >= N * OC) return;  // a whole warp
-    const int64_t n = i / OC, o = i % OC;
+    if (i >= N * OC) return;             // a whole warp
+    const int64_t n = i % N, o = i / N;  // the warps that share a row of codes are neighbours
     const int lane = threadIdx.x % kWarpSize;
     const real* x = inp + n * IC;
     const int8_t* row = codes + o * IC;
@@ -36,8 +36,8 @@ __global__ void __launch_bounds__(kWarps* kWarpSize)
     if (lane != 0) return;
     float y = scale[o] * sum;
     if (bias) y += float(bias[o]);
-    if (residual) y += float(residual[i]);
-    out[i] = real(y);
+    if (residual) y += float(residual[n * OC + o]);
+    out[n * OC + o] = real(y);
 }
 
 }  // namespace

@@ -28,4 +28,11 @@ TEST_CASE("gpu::linear_int8_forward against plain loops", "[cuda][gemm]") {
                      tolerance, tolerance) == "");
 }
 
+TEST_CASE("gpu::linear_int8_forward of no rows writes nothing", "[cuda][gemm]") {
+    const FloatArray scale(std::vector<float>{1, 2, 3});
+    const RealArray out(std::vector<float>{7});
+    gpu::linear_int8_forward(out, nullptr, nullptr, scale, nullptr, nullptr, 0, 5, 3, {});
+    REQUIRE(out.host()[0] == 7);
+}
+
 #endif
