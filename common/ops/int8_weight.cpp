@@ -54,6 +54,8 @@ std::vector<float> Int8Weight::floats() const {
     device_download(device, all_codes.data(), codes, all_codes.size());
     const std::vector<float> scales = floats_on_host(device, scale, OC);
     std::vector<float> floats(all_codes.size());
-    for (size_t i = 0; i < floats.size(); i++) floats[i] = scales[i / size_t(IC)] * float(all_codes[i]);
+    for (int64_t o = 0; o < OC; o++)
+        for (int64_t i = o * IC; i < (o + 1) * IC; i++)
+            floats[size_t(i)] = scales[size_t(o)] * float(all_codes[size_t(i)]);
     return floats;
 }

@@ -24,8 +24,13 @@ Tensor make_output(Context& ctx, const char* op, const Tensor& x, int64_t OC) {
     return x.ndim == 3 ? ctx.make(op, {x.shape[0], x.shape[1], OC}) : ctx.make(op, {x.rows(), OC});
 }
 
+// dtype: of the null pointer, where there is no tensor.
+Pointer pointer_or_null(const Tensor& tensor, DType dtype) {
+    return tensor.is_null() ? Pointer{nullptr, dtype} : tensor.ptr();
+}
+
 Pointer bias_ptr(const Linear& w) {
-    return w.bias.is_null() ? Pointer{nullptr, w.weight.dtype} : w.bias.ptr();
+    return pointer_or_null(w.bias, w.weight.dtype);
 }
 
 // dweight += dy^T x, dbias += column sums of dy.
@@ -103,10 +108,9 @@ Tensor linear_int8(Context& ctx, const Tensor& x, const Linear& w, const Int8Wei
     Tensor y = make_output(ctx, "linear_int8", x, n.OC);
     CHECK(residual.is_null() || same_shape(y, residual), "[linear_int8] residual is %s, linear gives %s",
           residual.shape_text().c_str(), y.shape_text().c_str());
-    const Pointer residual_ptr = residual.is_null() ? Pointer{nullptr, y.dtype} : residual.ptr();
     ctx.work(n.flops(), w.weight.name);
-    DISPATCH(ctx, linear_int8_forward, y.ptr(), x.ptr(), codes.codes, codes.scale, bias_ptr(w), residual_ptr,
-             n.N, n.IC, n.OC);
+    DISPATCH(ctx, linear_int8_forward, y.ptr(), x.ptr(), codes.codes, codes.scale, bias_ptr(w),
+             pointer_or_null(residual, y.dtype), n.N, n.IC, n.OC);
     ctx.inspect("linear_int8", "forward", y.ptr(), y);
     return y;
 }
