@@ -6,11 +6,13 @@ and repeated, without a history. A row whose words are no longer in the source i
 date together with the code. All variants are built first, then measured in turns on the same cores; what counts is the
 median of the ratios of neighbours in time (compare.py says why).
 Run: make benches && python3 tests/bench/ablate.py [--configs c e] [--rounds 9] [--only NAME...] [--write FILE]
+A file may hold tables of several processors: --write replaces that of this one and this command, or adds it.
 --check only looks whether every idea's words are still there; `make numbers-check` does that.
 """
 import argparse
 import datetime
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -39,6 +41,8 @@ IDEAS = [
       (GEMM, "__builtin_prefetch(from + (kWidth + j) * ldb);", "")]),
     ("own_columns", "each thread packs its own columns of b: all threads together, and each takes its own rows of a", "bcd",
      [(GEMM, "if (const int64_t own = own_panels()) return run_by_columns(own);", "")]),
+    ("short_a", "own columns only where a is short or a task has many of them: always", "b",
+     [(GEMM, "p.M <= kRereadRows || own", "p.M > 0 || own")]),
     ("read_ahead", "the block of b that is packed next is asked for while this one is multiplied: not", "bcd",
      [(GEMM, "next.step();", "")]),
     ("set_gradients", "the first product to write a weight's gradient sets it: all are cleared, and all products add", "bcd",
@@ -129,6 +133,22 @@ def cell(ratios):
     return f"**{statistics.median(ordered):.2f}** ({ordered[quarter]:.2f}..{ordered[-1 - quarter]:.2f})"
 
 
+def write_table(path, table):
+    """In place of the file's table of the same processor and command, else behind the others."""
+    def origin(table):
+        return re.search(r"^Machine: (.*?\)),", table, re.M)[1], re.search(r"^Command: (`.*?`)", table, re.M)[1]
+
+    tables = []
+    if os.path.exists(path):
+        with open(path) as f:
+            tables = re.split(r"\n(?=\| the step)", f.read())
+    origins = [origin(t) for t in tables]
+    at = origins.index(origin(table)) if origin(table) in origins else len(tables)
+    tables[at:at + 1] = [table]
+    with open(path, "w") as f:
+        f.write("\n".join(tables))
+
+
 def parse_options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--configs", nargs="+", choices=compare.CONFIGS, default=["c", "e"])
@@ -170,8 +190,7 @@ def main():
               f"{options.seconds} s; median, and between which values the middle half of the rounds lies."]
     print("\n".join(lines))
     if options.write:
-        with open(os.path.join(machine.ROOT, options.write), "w") as f:
-            f.write("\n".join(lines) + "\n")
+        write_table(os.path.join(machine.ROOT, options.write), "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
