@@ -19,7 +19,7 @@ void check_inputs(const char* op, const Tensor& logits, const Tensor& targets, i
 
 struct CrossEntropy : Node {
     Tensor logits, targets;
-    float scale = 0;  // loss_scale / counted
+    float scale = 0;  // 1 / counted
 
     void backward(Context& ctx) override {
         const GradientTarget dlogits = ctx.grad(logits);
@@ -29,8 +29,7 @@ struct CrossEntropy : Node {
     std::vector<Tensor> inputs() const override { return {logits, targets}; }
 };
 
-Tensor cross_entropy(Context& ctx, const Tensor& logits, const Tensor& targets, int64_t counted,
-                     float loss_scale) {
+Tensor cross_entropy(Context& ctx, const Tensor& logits, const Tensor& targets, int64_t counted) {
     check_inputs("cross_entropy", logits, targets, counted);
     Tensor losses = ctx.make("cross_entropy.losses", {logits.rows()}, DType::kFloat32);
     Tensor loss = ctx.make("cross_entropy", {1}, DType::kFloat32);
@@ -40,7 +39,7 @@ Tensor cross_entropy(Context& ctx, const Tensor& logits, const Tensor& targets, 
     if (auto* node = ctx.record<CrossEntropy>("cross_entropy", loss)) {
         node->logits = logits;
         node->targets = targets;
-        node->scale = loss_scale / float(counted);
+        node->scale = 1 / float(counted);
     }
     return loss;
 }
@@ -57,13 +56,12 @@ struct CrossEntropyInplace : Node {
     std::vector<Tensor> inputs() const override { return {logits, targets}; }
 };
 
-Tensor cross_entropy_inplace(Context& ctx, const Tensor& logits, const Tensor& targets, int64_t counted,
-                             float loss_scale) {
+Tensor cross_entropy_inplace(Context& ctx, const Tensor& logits, const Tensor& targets, int64_t counted) {
     check_inputs("cross_entropy_inplace", logits, targets, counted);
     Tensor losses = ctx.make("cross_entropy.losses", {logits.rows()}, DType::kFloat32);
     Tensor loss = ctx.make("cross_entropy_inplace", {1}, DType::kFloat32);
     DISPATCH(ctx, cross_entropy_forward_backward, losses.ptr(), logits.ptr(), targets.ptr(), logits.rows(),
-             logits.last(), loss_scale / float(counted));
+             logits.last(), 1 / float(counted));
     DISPATCH(ctx, mean_loss, loss.ptr(), losses.ptr(), losses.numel(), counted);
     if (auto* node = ctx.record<CrossEntropyInplace>("cross_entropy_inplace", loss)) {
         node->logits = logits;

@@ -112,13 +112,10 @@ Tensor attention_cached(Context& ctx, const Tensor& qkv, const KeyValueCache& ca
 // Mean nats per counted token.                         logits (..,V), targets (..) int32 -> (1)
 // counted: how many targets are not kIgnore, as count_targets() says on the host. Of a batch in parts: how many the whole
 // batch has; the parts' losses and gradients then add up to the batch's.
-// loss_scale: multiplies the gradient, not the loss.
-Tensor cross_entropy(Context& ctx, const Tensor& logits, const Tensor& targets, int64_t counted,
-                     float loss_scale = 1.0f);
+Tensor cross_entropy(Context& ctx, const Tensor& logits, const Tensor& targets, int64_t counted);
 
 // The same, but the forward pass overwrites logits by their own gradient: one (N,V) buffer instead of two.
-Tensor cross_entropy_inplace(Context& ctx, const Tensor& logits, const Tensor& targets, int64_t counted,
-                             float loss_scale = 1.0f);
+Tensor cross_entropy_inplace(Context& ctx, const Tensor& logits, const Tensor& targets, int64_t counted);
 
 // Number of targets that are not kIgnore.
 int64_t count_targets(const int* targets, int64_t n);

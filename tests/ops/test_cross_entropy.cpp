@@ -12,15 +12,17 @@ namespace {
 
 struct Loss {
     std::vector<int> targets;
-    float loss_scale = 1;
+    int64_t counted_in_batch = 0;  // 0: these targets are the whole batch
 
-    int64_t counted() const { return count_targets(targets.data(), int64_t(targets.size())); }
+    int64_t counted() const {
+        return counted_in_batch ? counted_in_batch : count_targets(targets.data(), int64_t(targets.size()));
+    }
     Tensor target_ids(Context& ctx) const { return ctx.ids(targets.data(), {int64_t(targets.size())}); }
     Tensor plain(Context& ctx, const Tensor& logits) const {
-        return cross_entropy(ctx, logits, target_ids(ctx), counted(), loss_scale);
+        return cross_entropy(ctx, logits, target_ids(ctx), counted());
     }
     Tensor inplace(Context& ctx, const Tensor& logits) const {
-        return cross_entropy_inplace(ctx, logits, target_ids(ctx), counted(), loss_scale);
+        return cross_entropy_inplace(ctx, logits, target_ids(ctx), counted());
     }
 };
 
@@ -57,8 +59,7 @@ TEST_CASE("cross_entropy through a linear: the gradient of the weight is finite 
 }
 
 TEST_CASE("cross_entropy_inplace equals cross_entropy, bit for bit", "[cpu]") {
-    for (Loss loss : {kAll, kSome}) {
-        loss.loss_scale = GENERATE(1.0f, 0.25f);
+    for (const Loss& loss : {kAll, kSome, Loss{kSome.targets, 9}}) {
         OpUnderTest op({{2, 2, 9}});
         const auto plain = op.run([&](Context& ctx, const auto& in) { return loss.plain(ctx, in[0]); });
         const auto inplace = op.run([&](Context& ctx, const auto& in) { return loss.inplace(ctx, in[0]); });
@@ -67,15 +68,18 @@ TEST_CASE("cross_entropy_inplace equals cross_entropy, bit for bit", "[cpu]") {
     }
 }
 
-TEST_CASE("loss_scale multiplies the gradient and leaves the loss alone", "[cpu]") {
-    Loss quarter = kAll;
-    quarter.loss_scale = 0.25f;
-    OpUnderTest op({{4, 9}});
-    const auto whole = op.run([&](Context& ctx, const auto& in) { return kAll.plain(ctx, in[0]); });
-    const auto scaled = op.run([&](Context& ctx, const auto& in) { return quarter.plain(ctx, in[0]); });
-    REQUIRE(whole.output == scaled.output);
-    for (size_t i = 0; i < whole.gradients[0].size(); i++)  // a power of two: exact
-        REQUIRE(scaled.gradients[0][i] == 0.25f * whole.gradients[0][i]);
+TEST_CASE("cross_entropy of a part of a batch is the part's share of the whole", "[cpu]") {
+    const Loss half{kAll.targets, 2 * kAll.counted()};
+    const bool is_inplace = GENERATE(false, true);
+    const auto run = [&](const Loss& loss) {
+        return OpUnderTest({{4, 9}}).run([&](Context& ctx, const std::vector<Tensor>& in) {
+            return is_inplace ? loss.inplace(ctx, in[0]) : loss.plain(ctx, in[0]);
+        });
+    };
+    const auto whole = run(kAll), part = run(half);
+    REQUIRE(part.output[0] == 0.5f * whole.output[0]);  // a power of two: exact
+    for (size_t i = 0; i < whole.gradients[0].size(); i++)
+        REQUIRE(part.gradients[0][i] == 0.5f * whole.gradients[0][i]);
 }
 
 TEST_CASE("cross_entropy adds to a gradient that is there", "[cpu]") {
@@ -94,9 +98,9 @@ TEST_CASE("cross_entropy refuses what it cannot average", "[cpu]") {
     const std::vector<int> ids(6, 0);
     for (const auto f : {cross_entropy, cross_entropy_inplace}) {
         const Tensor too_many = op.ctx.ids(ids.data(), {6}), right = op.ctx.ids(ids.data(), {2, 2});
-        REQUIRE_THAT(failure_of([&] { f(op.ctx, logits, too_many, 6, 1); }).message,
+        REQUIRE_THAT(failure_of([&] { f(op.ctx, logits, too_many, 6); }).message,
                      contains("6 targets for logits (2,2,9)"));
-        REQUIRE_THAT(failure_of([&] { f(op.ctx, logits, right, 0, 1); }).message,
+        REQUIRE_THAT(failure_of([&] { f(op.ctx, logits, right, 0); }).message,
                      contains("every target is ignored"));
     }
 }
