@@ -197,7 +197,7 @@ void cross_entropy_forward(float* losses, const real* logits, const int* targets
 
 // dlogits = (softmax(logits) - onehot(target)) * scale; rows whose target is kIgnore are 0.
 //   dlogits  (N,V)  out, or in/out when accumulate
-//   scale           usually dloss / number of counted targets
+//   scale           1 / number of counted targets, of the whole batch where these rows are a part of it
 void cross_entropy_backward(real* dlogits, const real* logits, const int* targets, int64_t N, int64_t V,
                             float scale, bool accumulate, Stream s);
 
@@ -211,7 +211,7 @@ void cross_entropy_forward_backward(float* losses, real* logits, const int* targ
 // mean = (sum of losses) / counted, summed in double in a fixed order.
 //   mean    (1)  out
 //   losses  (N)  in
-//   counted      in   number of targets that are not kIgnore, at least 1
+//   counted      in   number of targets that are not kIgnore, at least 1; of the whole batch where these rows are a part of it
 void mean_loss(float* mean, const float* losses, int64_t N, int64_t counted, Stream s);
 
 // ---- optimiser --------------------------------------------------------------------------------------------

@@ -112,6 +112,7 @@ Tensor attention_cached(Context& ctx, const Tensor& qkv, const KeyValueCache& ca
 // Mean nats per counted token.                         logits (..,V), targets (..) int32 -> (1)
 // counted: how many targets are not kIgnore, as count_targets() says on the host. Of a batch in parts: how many the whole
 // batch has; the parts' losses and gradients then add up to the batch's.
+// subtle: backward must start here. The gradient is that of this result, whatever an op behind it makes of it.
 Tensor cross_entropy(Context& ctx, const Tensor& logits, const Tensor& targets, int64_t counted);
 
 // The same, but the forward pass overwrites logits by their own gradient: one (N,V) buffer instead of two.

@@ -6,7 +6,7 @@ and repeated, without a history. A row whose words are no longer in the source i
 date together with the code. All variants are built first, then measured in turns on the same cores; what counts is the
 median of the ratios of neighbours in time (compare.py says why).
 Run: make benches && python3 tests/bench/ablate.py [--configs c e] [--rounds 9] [--only NAME...] [--write FILE]
-A file may hold tables of several processors: --write replaces that of this one and this command, or adds it.
+A file may hold tables of several processors and configurations: --write replaces the one of these, or adds it.
 --check only looks whether every idea's words are still there; `make numbers-check` does that.
 """
 import argparse
@@ -41,7 +41,7 @@ IDEAS = [
       (GEMM, "__builtin_prefetch(from + (kWidth + j) * ldb);", "")]),
     ("own_columns", "each thread packs its own columns of b: all threads together, and each takes its own rows of a", "bcd",
      [(GEMM, "if (const int64_t own = own_panels()) return run_by_columns(own);", "")]),
-    ("short_a", "own columns only where a is short or a task has many of them: always", "b",
+    ("short_a", "with AVX2, threads share columns of b only where a is short: for every a", "bc",
      [(GEMM, "p.M <= kRereadRows || own", "p.M > 0 || own")]),
     ("read_ahead", "the block of b that is packed next is asked for while this one is multiplied: not", "bcd",
      [(GEMM, "next.step();", "")]),
@@ -133,20 +133,19 @@ def cell(ratios):
     return f"**{statistics.median(ordered):.2f}** ({ordered[quarter]:.2f}..{ordered[-1 - quarter]:.2f})"
 
 
-def write_table(path, table):
-    """In place of the file's table of the same processor and command, else behind the others."""
-    def origin(table):
-        return re.search(r"^Machine: (.*?\)),", table, re.M)[1], re.search(r"^Command: (`.*?`)", table, re.M)[1]
-
-    tables = []
+def tables_of(path):
+    """{(processor, columns): table} of what --write has written there, in its order."""
+    text = ""
     if os.path.exists(path):
         with open(path) as f:
-            tables = re.split(r"\n(?=\| the step)", f.read())
-    origins = [origin(t) for t in tables]
-    at = origins.index(origin(table)) if origin(table) in origins else len(tables)
-    tables[at:at + 1] = [table]
-    with open(path, "w") as f:
-        f.write("\n".join(tables))
+            text = f.read()
+    tables = {}
+    for table in re.split(r"\n(?=\| the step)", text) if text else []:
+        origin = re.match(r"(\| the step[^\n]*)\n.*^Machine: (.*?\)),", table, re.M | re.S)
+        if not origin:
+            sys.exit(f"error: {path} holds something that ablate.py has not written; --write another file")
+        tables[origin[2], origin[1]] = table
+    return tables
 
 
 def parse_options():
@@ -173,10 +172,13 @@ def main():
             for file, *_ in edits:
                 edited(file, edits)
         return
-    ideas = [idea for idea in IDEAS if not options.only or idea[0] in options.only]
+    ideas = [idea for idea in IDEAS
+             if (not options.only or idea[0] in options.only) and set(idea[2]) & set(options.configs)]
     programs = {name: build(name, edits) for name, _, _, edits in ideas}
     if options.build_only:
         return
+    path = os.path.join(machine.ROOT, options.write) if options.write else None
+    tables = tables_of(path) if path else {}
     os.sched_setaffinity(0, [int(core) for core in options.cores.split(",")])
     columns = {config: measure(config, [idea for idea in ideas if config in idea[2]], programs, options)
                for config in options.configs}
@@ -189,8 +191,10 @@ def main():
               f"Command: `python3 tests/bench/ablate.py {' '.join(sys.argv[1:])}`: {options.rounds} rounds, turns of about "
               f"{options.seconds} s; median, and between which values the middle half of the rounds lies."]
     print("\n".join(lines))
-    if options.write:
-        write_table(os.path.join(machine.ROOT, options.write), "\n".join(lines) + "\n")
+    if path:
+        tables[machine.processor(), lines[0]] = "\n".join(lines) + "\n"
+        with open(path, "w") as f:
+            f.write("\n".join(tables.values()))
 
 
 if __name__ == "__main__":

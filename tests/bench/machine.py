@@ -42,16 +42,21 @@ def commit():
     return f"commit {name}" + (" with changes" if is_changed else "")
 
 
-def description(threads, cores, versions=()):
-    """Processor, compiler and versions in one phrase."""
+def processor():
+    """Its name, and in brackets family, model and what matters to our kernels."""
     info = cpu()
     flags = info.get("flags", "").split()
     width = "AVX-512" if "avx512f" in flags else "AVX2" if "avx2" in flags else "narrower than AVX2"
     extras = [name for flag, name in (("avx512_bf16", "bf16"), ("amx_bf16", "AMX")) if flag in flags]
-    compiler = output_of([os.environ.get("CXX", "g++"), "--version"]).split("\n")[0]
     return (f"{info.get('model name', 'unknown processor')} (family {info.get('cpu family', '?')}, model "
-            f"{info.get('model', '?')}, {', '.join([width, *extras])}), {os.cpu_count()} cores, {threads} threads on cores "
-            f"{cores}; " + ", ".join([compiler, *versions]))
+            f"{info.get('model', '?')}, {', '.join([width, *extras])})")
+
+
+def description(threads, cores, versions=()):
+    """Processor, compiler and versions in one phrase."""
+    compiler = output_of([os.environ.get("CXX", "g++"), "--version"]).split("\n")[0]
+    return (f"{processor()}, {os.cpu_count()} cores, {threads} threads on cores {cores}; "
+            + ", ".join([compiler, *versions]))
 
 
 def write_table(path, table, words, threads, cores):

@@ -48,10 +48,10 @@ TEST_CASE("gemm equals plain loops", "[cpu]") {
 }
 
 TEST_CASE("gemm of real sizes, at sampled elements", "[cpu][slow]") {
-    // (M,N,K) of a forward of the (a) and (b) models, of a weight gradient, and one whose b is packed in
-    // several chunks
-    const Sizes s =
-        GENERATE(Sizes{4096, 384, 128}, Sizes{1152, 384, 4096}, Sizes{130, 6100, 900}, Sizes{70, 768, 5000});
+    // (M,N,K) of a forward of the (a) and (b) models, of a weight gradient, two whose threads share columns, and a
+    // long one, whose b is packed in several chunks where threads share rows
+    const Sizes s = GENERATE(Sizes{4096, 384, 128}, Sizes{1152, 384, 4096}, Sizes{130, 6100, 900},
+                             Sizes{70, 768, 5000}, Sizes{1030, 1536, 700});
     const bool trans_a = s.K == 4096, trans_b = GENERATE(false, true);
     CAPTURE(s.M, s.N, s.K, trans_b);
     Threads two(2);
@@ -59,6 +59,20 @@ TEST_CASE("gemm of real sizes, at sampled elements", "[cpu][slow]") {
     std::vector<float> out(s.M * s.N, NAN);
     cpu::gemm(out.data(), a.data(), b.data(), nullptr, s.M, s.N, s.K, trans_a, trans_b, false, {});
     require_close_at_samples(s, out, a, b, trans_a, trans_b);
+}
+
+// Whether threads share the rows of a or the columns of b may depend on how many rows there are: no sum may.
+TEST_CASE("the first rows of a product are the product of the first rows, bit for bit", "[cpu][slow]") {
+    const int64_t M = 1025, N = 1536, K = 700;
+    const bool trans_b = GENERATE(false, true);
+    const int64_t fewer = GENERATE(1024, 200);
+    CAPTURE(trans_b, fewer);
+    Threads two(2);
+    const std::vector<float> a = random_floats(M * K, 1), b = random_floats(K * N, 2);
+    std::vector<float> all(M * N, NAN), first(fewer * N, NAN);
+    cpu::gemm(all.data(), a.data(), b.data(), nullptr, M, N, K, false, trans_b, false, {});
+    cpu::gemm(first.data(), a.data(), b.data(), nullptr, fewer, N, K, false, trans_b, false, {});
+    REQUIRE(std::memcmp(all.data(), first.data(), first.size() * sizeof(float)) == 0);
 }
 
 TEST_CASE("gemm of nothing", "[cpu]") {

@@ -123,7 +123,7 @@ constexpr int64_t kSmallFloats = 1 << 16;
 // Panels of b that a thread packs for itself where threads share columns: with fewer, a product with a long k reads all of a
 // from memory more often; with more, the packed block no longer fits the L2 cache.
 constexpr int64_t kOwnPanels = 8;
-// Rows of a up to which it is worth reading all of it for every few columns.
+// Rows of a up to which it is read again for every few columns (with AVX2, measured: it pays at 256, and costs at 4096).
 constexpr int64_t kRereadRows = 1024;
 
 // How c is cut into tasks: `rows` x `columns` of them, each of at most `tiles` tiles of rows and `panels`
@@ -210,13 +210,14 @@ struct BlockedProduct {
 
     // Panels that a thread packs and multiplies at a time where threads share the columns of b and nothing else; 0 where
     // they do better to pack b together and share the rows: a has to be packed, too, or b is small, or there are too few
-    // columns to give all threads the same, or too few at a time (tiles are narrow without AVX-512) to read a long a for them.
+    // columns to give all threads the same, or a is long and kOwnPanels are few columns (128 with AVX2, 384 with AVX-512).
+    // note: to share the columns reads a once for each task's columns, to share the rows reads b once for every kBlockRows.
     int64_t own_panels() const {
         if (!p.a_by_rows || p.K * p.N <= kSmallFloats) return 0;
         const int64_t threads = parallel::num_threads(), count = ceil_div(p.N, kTileVecs * simd::kWidth);
         const int64_t tasks = ceil_div(count, threads * kOwnPanels), own = ceil_div(count, threads * tasks);
-        const bool can_reread = p.M <= kRereadRows || own * kTileVecs * simd::kWidth >= kBlockRows;
-        return can_reread && own > 1 && threads * tasks * own <= count + count / 16 ? own : 0;
+        const bool can_reread_a = p.M <= kRereadRows || own * kTileVecs * simd::kWidth >= kBlockRows;
+        return can_reread_a && own > 1 && threads * tasks * own <= count + count / 16 ? own : 0;
     }
 
     // A task packs its columns of b, a block of k at a time, and multiplies them with all rows: nobody waits for anybody, and
