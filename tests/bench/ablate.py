@@ -140,7 +140,7 @@ def tables_of(path):
         with open(path) as f:
             text = f.read()
     tables = {}
-    for table in re.split(r"\n(?=\| the step)", text) if text else []:
+    for table in filter(None, re.split(r"\n(?=\| the step)", text)):
         origin = re.match(r"(\| the step[^\n]*)\n.*^Machine: (.*?\)),", table, re.M | re.S)
         if not origin:
             sys.exit(f"error: {path} holds something that ablate.py has not written; --write another file")

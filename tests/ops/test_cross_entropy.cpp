@@ -72,22 +72,20 @@ TEST_CASE("cross_entropy_inplace equals cross_entropy, bit for bit", "[cpu]") {
 TEST_CASE("losses and gradients of a batch in parts add up to the batch's", "[cpu]") {
     const bool is_inplace = GENERATE(false, true);
     OpUnderTest batch({{4, 9}});
-    const auto run = [&](const Loss& loss, int64_t first_row) {
-        const int64_t rows = int64_t(loss.targets.size());
-        OpUnderTest op({{rows, 9}});
-        const float* logits = batch.values[0].data() + first_row * 9;
-        op.values[0].assign(logits, logits + rows * 9);
+    const auto run = [&](int64_t first, int64_t end) {  // rows of the batch
+        const Loss loss{{&kAll.targets[size_t(first)], kAll.targets.data() + end}, kAll.counted()};
+        OpUnderTest op({{end - first, 9}});
+        op.values[0].assign(&batch.values[0][size_t(first) * 9], batch.values[0].data() + end * 9);
         return op.run([&](Context& ctx, const std::vector<Tensor>& in) {
             return is_inplace ? loss.inplace(ctx, in[0]) : loss.plain(ctx, in[0]);
         });
     };
-    const auto whole = run(kAll, 0), begin = run({{3, 0}, kAll.counted()}, 0),
-               end = run({{8, 1}, kAll.counted()}, 2);
-    std::vector<float> gradients = begin.gradients[0];
-    gradients.insert(gradients.end(), end.gradients[0].begin(), end.gradients[0].end());
+    const auto whole = run(0, 4), half = run(0, 2), other = run(2, 4);
+    std::vector<float> gradients = half.gradients[0];
+    gradients.insert(gradients.end(), other.gradients[0].begin(), other.gradients[0].end());
     CAPTURE(is_inplace);
     REQUIRE(gradients == whole.gradients[0]);
-    REQUIRE(std::fabs(begin.output[0] + end.output[0] - whole.output[0]) < 1e-6f * whole.output[0]);
+    REQUIRE(std::fabs(half.output[0] + other.output[0] - whole.output[0]) < 1e-6f * whole.output[0]);
 }
 
 TEST_CASE("cross_entropy adds to a gradient that is there", "[cpu]") {
