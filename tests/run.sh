@@ -44,6 +44,8 @@ run_one() {
     fi
     printf '%s\n' "$output"
     printf '  FAIL  %-40s exit status %d\n' "$program" $status
+    # Once more at the end: whoever shortens a log keeps its last lines.
+    grep '^FAILED' <<<"$output" | sed 's/^/        /'
     return 1
 }
 

@@ -118,7 +118,7 @@ int train(Config config, const std::vector<std::string>& given_flags, const std:
                          utf8::printable(folder).c_str(), static_cast<long long>(at.step),
                          static_cast<long long>(config.max_steps));
             // A run that was killed behind its last checkpoint lacks what comes after the loop.
-            if (file_exists(join_path(folder, kReportName)) && !config.json) return 0;
+            if (has_current_report(folder) && !config.json) return 0;
         } else if (!config.quiet) {
             std::fprintf(stderr, "resuming at step %lld\n", static_cast<long long>(at.step));
         }
@@ -134,7 +134,7 @@ int train(Config config, const std::vector<std::string>& given_flags, const std:
                         run_metadata(config, data, at));
     };
     write_config_json(folder, config, data, gpt.config, gpt.params.numel(), command);
-    const std::string log_path = join_path(folder, "log.csv");
+    const std::string log_path = join_path(folder, kLogName);
     RunLog log = is_resuming ? RunLog::resume(log_path, at.step) : RunLog::create(log_path);
     if (!is_resuming) save();  // a run that is killed in its first seconds can be resumed, too
     if (!config.quiet) print_config(config, data, gpt, windows, folder);

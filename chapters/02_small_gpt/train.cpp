@@ -229,7 +229,7 @@ int run_train(Config config, const std::vector<std::string>& given_flags, const 
             std::fprintf(stderr, "%s is finished: step %" PRId64 " of %" PRId64 "; --max-steps N trains on\n",
                          utf8::printable(folder).c_str(), at.step, config.max_steps);
             // A run that was killed behind its last checkpoint lacks what comes after the loop.
-            if (file_exists(join_path(folder, kReportName)) && !config.json) return 0;
+            if (has_current_report(folder) && !config.json) return 0;
         } else if (!config.quiet) {
             std::fprintf(stderr, "resuming at step %" PRId64 "\n", at.step);
         }

@@ -224,11 +224,12 @@ void make_run_folder(const std::string& path) {
         user_error("cannot make the folder %s: %s: %s", shown.c_str(), utf8::printable(part).c_str(),
                    std::strerror(file_exists(part) ? ENOTDIR : reason));
     }
-    // note: permission bits do not tell (read-only and full disks, root), a file does.
-    // The file is this process's own: two runs that start at the same moment look into the same parent folder.
-    const std::string probe = join_path(path, format(".probe.%ld.tmp", long(::getpid())));
+    // note: permission bits do not tell (read-only and full disks, root), a file does. One name for all: whoever is
+    // killed here leaves one file, and the next removes it. Two that start at the same moment may remove each other's;
+    // no O_EXCL then, and each writes to what it has opened.
+    const std::string probe = join_path(path, ".probe.tmp");
     ::unlink(probe.c_str());
-    Descriptor file(::open(probe.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+    Descriptor file(::open(probe.c_str(), O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666));
     const bool is_written = file.value >= 0 && ::write(file.value, "probe\n", 6) == 6;
     const int reason = errno;
     if (file.value >= 0) ::unlink(probe.c_str());

@@ -23,6 +23,14 @@ SafetensorsFile open_for_resume(const std::string& folder) {
     return SafetensorsFile::open(path, Checksum::kRequired);
 }
 
+bool has_current_report(const std::string& folder) {
+    const auto time_of = [&](const char* name) {
+        std::error_code is_missing;  // then the earliest time there is
+        return fs::last_write_time(join_path(folder, name), is_missing);
+    };
+    return time_of(kReportName) >= time_of(kCheckpointName);
+}
+
 std::string new_run_folder(const std::string& out, const std::string& runs) {
     if (out.empty()) return make_numbered_folder(runs);
     if (file_exists(join_path(out, kCheckpointName)))

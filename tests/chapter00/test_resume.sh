@@ -84,16 +84,14 @@ check 'a second SIGINT: exit status 130' [ $status = 130 ]
 rm -rf slow
 
 # ---- SIGKILL ----
-# killed FOLDER SECONDS OPTION...: starts or resumes, and kills after so long. Returns 1 once the run is finished.
+# killed FOLDER MILLISECONDS OPTION...: starts or resumes, and kills after so long. Returns 1 once the run is finished.
 killed() {
-    local folder=$1 seconds=$2 code
+    local folder=$1 ms=$2
     shift 2
     [ ! -e "$folder/checkpoint.safetensors" ] || set -- --resume "$folder" --data small.txt
-    # note: a shell of its own, because the one above a killed program says so on stderr.
-    (timeout -s KILL "$seconds" "$program" train "$@" >out 2>err </dev/null; exit $?) 2>/dev/null
-    code=$?
-    [ $code = 137 ] && return
-    [ $code = 0 ] || { fail "killed $folder" "exit status $code: $(head -c 300 err)"; }
+    run_for "$ms" train "$@"
+    [ "$status" = 137 ] && return
+    [ "$status" = 0 ] || fail "killed $folder" "exit status $status: $(head -c 300 err)"
     return 1
 }
 # until_finished NAME WHOLE OPTION...: many lives of random length. They grow: a slow machine gets on, too.
@@ -102,7 +100,7 @@ until_finished() {
     local name=$1 whole=$2 kills=0 longest_ms=30 ms
     shift 2
     rm -rf victim
-    while ms=$((RANDOM % longest_ms + 3)) && killed victim "$(printf '%d.%03d' $((ms / 1000)) $((ms % 1000)))" "$@" --out victim; do
+    while ms=$((RANDOM % longest_ms + 3)) && killed victim $ms "$@" --out victim; do
         kills=$((kills + 1))
         longest_ms=$((longest_ms + longest_ms / 8 + 2))
         [ $kills -lt 100 ] || break
@@ -141,6 +139,11 @@ printf '21,1000,2.5' >>half/log.csv
 resume half --max-steps 60
 check 'half a checkpoint and half a row are left over' cmp -s whole/checkpoint.safetensors half/checkpoint.safetensors
 check 'half a row: the log is whole' [ "$(tail -n +2 half/log.csv | cut -d , -f 1 | tr '\n' ' ')" = "$(seq -s ' ' 60) " ]
+# Killed between the last checkpoint and its report, which a run of fewer steps has left.
+echo 'of earlier steps' >half/report.html
+touch -d '1 hour ago' half/report.html
+resume half --max-steps 60
+check 'a report of earlier steps is written anew' grep -q '</html>' half/report.html
 rm half/log.csv
 resume half --max-steps 61
 check 'a log that is gone is begun anew' [ "$(wc -l <half/log.csv)" = 2 ]

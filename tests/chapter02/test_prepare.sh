@@ -49,13 +49,11 @@ check 'several shards: another number of threads' same_shards whole whole_by_thr
 kills=0
 RANDOM=5
 for _ in {1..60}; do
-    ms=$((RANDOM % 150 + 5 + kills * 30))
-    (timeout -s KILL "$(printf '%d.%03d' $((ms / 1000)) $((ms % 1000)))" "$program" "${many[@]}" --out victim >out 2>err </dev/null; exit $?) 2>/dev/null
-    code=$?
-    [ $code = 137 ] || break
+    run_for $((RANDOM % 150 + 5 + kills * 30)) "${many[@]}" --out victim
+    [ "$status" = 137 ] || break
     kills=$((kills + 1))
 done
-check "killed $kills times, then finished" [ $code = 0 ]
+check "killed $kills times, then finished" [ "$status" = 0 ]
 check 'killed: the same bytes' same_shards whole victim
 # What a killed run leaves for certain: a portion, the journal of it, and half a shard.
 run "${many[@]}" --out half

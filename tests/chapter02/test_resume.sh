@@ -66,19 +66,22 @@ kills=0 longest_ms=60
 RANDOM=7
 set -- "${options[@]}" --checkpoint-every 5 --out victim
 for _ in {1..100}; do
-    ms=$((RANDOM % longest_ms + 5))
-    (timeout -s KILL "$(printf '%d.%03d' $((ms / 1000)) $((ms % 1000)))" "$program" train "$@" >out 2>err </dev/null; exit $?) 2>/dev/null
-    code=$?
-    [ $code = 137 ] || break
+    run_for $((RANDOM % longest_ms + 5)) train "$@"
+    [ "$status" = 137 ] || break
     kills=$((kills + 1)) longest_ms=$((longest_ms + longest_ms / 6 + 3))
     [ ! -e victim/checkpoint.safetensors ] || set -- --resume victim --data prepared
 done
-check "killed $kills times: finished" [ $code = 0 ]
+check "killed $kills times: finished" [ "$status" = 0 ]
 check 'killed: the same bytes' same_run whole victim
 check 'killed: the same best checkpoint' cmp -s whole/best.safetensors victim/best.safetensors
 check 'killed: the same states on the way' same_states whole victim
 check 'killed: no leftovers' [ -z "$(find victim -name '*.tmp')" ]
 check 'killed: the report is there' [ -s victim/report.html ]
+# Killed between the last checkpoint and its report, which a run of fewer steps has left.
+echo 'of earlier steps' >victim/report.html
+touch -d '1 hour ago' victim/report.html
+run train --resume victim --data prepared
+check 'killed: a report of earlier steps is written anew' grep -q '</html>' victim/report.html
 
 # ---- other data, other checkpoints ----
 make_documents 200 9 >other.jsonl

@@ -175,6 +175,20 @@ TEST_CASE("file: a run folder is made with its parents, or refused", "[cpu]") {
     REQUIRE_THAT(failure_of([&] { make_run_folder(path); }).message, contains("cannot write to the folder"));
 }
 
+TEST_CASE("file: a process that is killed while it tries a run folder out leaves nothing for ever", "[cpu]") {
+    TemporaryFolder folder;
+    for (int kill = 0; kill < 30; kill++) {
+        const pid_t child = ::fork();
+        if (child == 0)
+            for (;;) make_run_folder(folder.path);
+        ::usleep(1000 + 50 * useconds_t(kill));
+        ::kill(child, SIGKILL);
+        ::waitpid(child, nullptr, 0);
+    }
+    make_run_folder(folder.path);
+    REQUIRE(std::filesystem::is_empty(folder.path));
+}
+
 TEST_CASE("file: paths are joined with one slash", "[cpu]") {
     REQUIRE(join_path("runs/a", "log.csv") == "runs/a/log.csv");
     REQUIRE(join_path("runs/a/", "log.csv") == "runs/a/log.csv");

@@ -30,6 +30,16 @@ run() {
     status=$?
 }
 
+# run_for MILLISECONDS ARGUMENT...: as run, killed after so long ($status 137) unless it has ended by itself.
+# note: not by `timeout -s KILL`, which kills itself, too: the next life would begin while this one is still dying.
+run_for() {
+    "$program" "${@:2}" >out 2>err </dev/null &
+    sleep "$(printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000)))"
+    kill -KILL $! 2>/dev/null
+    { wait $!; } 2>/dev/null  # the shell would say that it was killed
+    status=$?
+}
+
 # problem STATUS PATTERN...: what is wrong with the last run; nothing when it ended as it should.
 problem() {
     local pattern
