@@ -98,7 +98,7 @@ template <bool a_by_rows, int R, int V>
 __attribute__((noinline)) void tile_kernel(int K, const float* a, int64_t lda, const float* b_panel, float* c,
                                            const float* start, const float* bias, int64_t ldc, int columns) {
     simd::Vec sums[R][V] = {};
-    multiply_tile<a_by_rows>(sums, K, a, lda, b_panel, V * simd::kWidth);
+    multiply_tile<a_by_rows>(sums, K, a, a_by_rows ? lda : kTileRows, b_panel, V * simd::kWidth);
     store_tile(sums, c, ldc, start, ldc, bias, columns);
 }
 
@@ -199,10 +199,9 @@ struct BlockedProduct {
                     }
                     const int64_t row = task / grid.columns, column = task % grid.columns;
                     const int64_t row0 = row * grid.tiles * kTileRows, panel0 = column * grid.panels;
-                    ReadAhead nothing;
                     multiply_task(b, panels, column0, k0, k1, row0,
                                   int(std::min(grid.tiles * kTileRows, p.M - row0)), panel0,
-                                  std::min(panel0 + grid.panels, panels.count), nothing);
+                                  std::min(panel0 + grid.panels, panels.count));
                 });
             }
         }
@@ -236,7 +235,7 @@ struct BlockedProduct {
                     k1 < p.K ? block_of_b(column0, columns, k1) : block_of_b(column0 + columns, columns, 0);
                 for (int64_t row0 = 0; row0 < p.M; row0 += rows)
                     multiply_task(packed_b, panels, column0, k, k1, row0, int(std::min(rows, p.M - row0)), 0,
-                                  panels.count, next);
+                                  panels.count, &next);
             }
         });
     }
@@ -285,9 +284,11 @@ struct BlockedProduct {
         parallel_for(tasks, task);  // within a task of another loop: all of them on this thread
     }
 
-    // Rows [row0, row0 + rows) of c x the panels [panel0, panel1).
+    // Rows [row0, row0 + rows) of c x the panels [panel0, panel1). What is asked for meanwhile is `next`; without one it is the
+    // panel behind each: others have packed it, and it is not in this core's cache yet.
     void multiply_task(float* packed_b, const Panels& panels, int64_t column0, int64_t k0, int64_t k1,
-                       int64_t row0, int rows, int64_t panel0, int64_t panel1, ReadAhead& next) const {
+                       int64_t row0, int rows, int64_t panel0, int64_t panel1,
+                       ReadAhead* next = nullptr) const {
         for (int64_t k = k0; k == k0 || k < k1; k += block_k) {
             const int K = depth(k, k1);
             const float* a = p.a + (p.a_by_rows ? row0 * p.lda + k : k * p.lda + row0);
@@ -298,10 +299,16 @@ struct BlockedProduct {
                 pack_a_panels(packed_a, a, p.lda, K, rows, sums_are_mine ? p.row_sums + row0 : nullptr);
                 a = packed_a, lda = kTileRows, tile_step = int64_t(K) * kTileRows;
             }
-            for (int64_t panel = panel0; panel < panel1; panel++)
+            for (int64_t panel = panel0; panel < panel1; panel++) {
+                ReadAhead panel_behind;
+                if (!next && panel + 1 < panel1)
+                    panel_behind = ReadAhead(panel_of(packed_b, panels, k0, k1, k, panel + 1), 0, 1,
+                                             panels.vecs_of(panel + 1) * simd::kWidth * int64_t(K),
+                                             ceil_div(rows, kTileRows));
                 multiply_panel(a, lda, tile_step, panel_of(packed_b, panels, k0, k1, k, panel), k, K, row0,
                                rows, column0 + panels.first_column(panel), panels.columns_of(panel),
-                               panels.vecs_of(panel), next);
+                               panels.vecs_of(panel), next ? *next : panel_behind);
+            }
         }
     }
 

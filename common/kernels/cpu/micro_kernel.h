@@ -27,19 +27,29 @@ constexpr int kTileRows = 6, kTileVecs = 2;
 template <bool a_by_rows, int R, int V>
 GPT_INLINE void multiply_tile(simd::Vec (&sums)[R][V], int K, const float* a, int64_t lda, const float* b,
                               int64_t ldb) {
-    for (int k = 0; k < K; k++) {
+    const float* row[R];  // of a
+    GPT_UNROLL
+    for (int i = 0; i < R; i++) row[i] = a + i * lda;
+    const auto step = [&](int64_t k) __attribute__((always_inline)) {
         simd::Vec b_row[V];
         GPT_UNROLL
-        for (int j = 0; j < V; j++) b_row[j] = simd::load(b + j * simd::kWidth);
+        for (int j = 0; j < V; j++) b_row[j] = simd::load(b + k * ldb + j * simd::kWidth);
         GPT_UNROLL
         for (int i = 0; i < R; i++) {
-            const float x = a_by_rows ? a[i * lda] : a[i];
+            const simd::Vec x = simd::broadcast(a_by_rows ? row[i][k] : a[k * lda + i]);
             GPT_UNROLL
-            for (int j = 0; j < V; j++) sums[i][j] += x * b_row[j];
+            for (int j = 0; j < V; j++) simd::multiply_add(sums[i][j], x, b_row[j]);
         }
-        a += a_by_rows ? 1 : lda;
-        b += ldb;
+    };
+    // Four steps share the instructions that count. Where another thread has half of the core, as on most rented machines,
+    // instructions are what is short, and multiply-adds are not: there one step at a time takes up to a fifth longer.
+    constexpr int kSteps = 4;
+    int64_t k = 0;
+    for (; k + kSteps <= K; k += kSteps) {
+        GPT_UNROLL
+        for (int s = 0; s < kSteps; s++) step(k + s);
     }
+    for (; k < K; k++) step(k);
 }
 
 // c = start + bias + sums, where start and bias may be nullptr and start may be c. Only the first `columns`

@@ -40,6 +40,17 @@ GPT_INLINE void store(float* p, Vec x) {
 GPT_INLINE Vec broadcast(float x) {
     return x - Vec{};
 }
+
+// sum += x * y. note: named as the instruction it is. Of sums that are kept in registers over an unrolled loop, GCC else makes
+// instructions that overwrite x or y, and copies, or reads y from memory once for every product.
+GPT_INLINE void multiply_add(Vec& sum, Vec x, Vec y) {
+#if defined(__FMA__)
+    __asm__("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(x), "v"(y));
+#else
+    sum += x * y;
+#endif
+}
+
 GPT_INLINE Vec max(Vec a, Vec b) {
     return a > b ? a : b;
 }
