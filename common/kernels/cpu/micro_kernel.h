@@ -41,8 +41,8 @@ GPT_INLINE void multiply_tile(simd::Vec (&sums)[R][V], int K, const float* a, in
             for (int j = 0; j < V; j++) simd::multiply_add(sums[i][j], x, b_row[j]);
         }
     };
-    // Four steps share the instructions that count. Where another thread has half of the core, as on most rented machines,
-    // instructions are what is short, and multiply-adds are not: there one step at a time takes up to a fifth longer.
+    // Four steps share the instructions that count. Where another hardware thread has half of the core, as on most rented
+    // machines, instructions are short before multiply-adds are.
     constexpr int kSteps = 4;
     int64_t k = 0;
     for (; k + kSteps <= K; k += kSteps) {
