@@ -199,9 +199,10 @@ struct BlockedProduct {
                     }
                     const int64_t row = task / grid.columns, column = task % grid.columns;
                     const int64_t row0 = row * grid.tiles * kTileRows, panel0 = column * grid.panels;
+                    ReadAhead nothing;
                     multiply_task(b, panels, column0, k0, k1, row0,
                                   int(std::min(grid.tiles * kTileRows, p.M - row0)), panel0,
-                                  std::min(panel0 + grid.panels, panels.count));
+                                  std::min(panel0 + grid.panels, panels.count), nothing);
                 });
             }
         }
@@ -235,7 +236,7 @@ struct BlockedProduct {
                     k1 < p.K ? block_of_b(column0, columns, k1) : block_of_b(column0 + columns, columns, 0);
                 for (int64_t row0 = 0; row0 < p.M; row0 += rows)
                     multiply_task(packed_b, panels, column0, k, k1, row0, int(std::min(rows, p.M - row0)), 0,
-                                  panels.count, &next);
+                                  panels.count, next);
             }
         });
     }
@@ -284,11 +285,9 @@ struct BlockedProduct {
         parallel_for(tasks, task);  // within a task of another loop: all of them on this thread
     }
 
-    // Rows [row0, row0 + rows) of c x the panels [panel0, panel1). What is asked for meanwhile is `next`; without one it is the
-    // panel behind each: others have packed it, and it is not in this core's cache yet.
+    // Rows [row0, row0 + rows) of c x the panels [panel0, panel1).
     void multiply_task(float* packed_b, const Panels& panels, int64_t column0, int64_t k0, int64_t k1,
-                       int64_t row0, int rows, int64_t panel0, int64_t panel1,
-                       ReadAhead* next = nullptr) const {
+                       int64_t row0, int rows, int64_t panel0, int64_t panel1, ReadAhead& next) const {
         for (int64_t k = k0; k == k0 || k < k1; k += block_k) {
             const int K = depth(k, k1);
             const float* a = p.a + (p.a_by_rows ? row0 * p.lda + k : k * p.lda + row0);
@@ -299,16 +298,10 @@ struct BlockedProduct {
                 pack_a_panels(packed_a, a, p.lda, K, rows, sums_are_mine ? p.row_sums + row0 : nullptr);
                 a = packed_a, lda = kTileRows, tile_step = int64_t(K) * kTileRows;
             }
-            for (int64_t panel = panel0; panel < panel1; panel++) {
-                ReadAhead panel_behind;
-                if (!next && panel + 1 < panel1)
-                    panel_behind = ReadAhead(panel_of(packed_b, panels, k0, k1, k, panel + 1), 0, 1,
-                                             panels.vecs_of(panel + 1) * simd::kWidth * int64_t(K),
-                                             ceil_div(rows, kTileRows));
+            for (int64_t panel = panel0; panel < panel1; panel++)
                 multiply_panel(a, lda, tile_step, panel_of(packed_b, panels, k0, k1, k, panel), k, K, row0,
                                rows, column0 + panels.first_column(panel), panels.columns_of(panel),
-                               panels.vecs_of(panel), next ? *next : panel_behind);
-            }
+                               panels.vecs_of(panel), next);
         }
     }
 
