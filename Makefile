@@ -350,7 +350,8 @@ ifeq ($(BUILD),fuzz)
 $(foreach f,common/io/ chapters/01_bpe/ chapters/02_small_gpt/json_ tests/fuzz/,$(OUT)/$f%.o): private FLAGS += -fsanitize=fuzzer-no-link
 endif
 # GCC fuses a * b + c by itself; clang needs to be told. Between the two a sanitizer puts its checks, and then some copies of
-# an inlined loop would be fused and others not: there none is.
+# an inlined loop would be fused and others not: there none is, but for simd.h's multiply_add, which is one instruction in
+# every build.
 $(OUT)/common/kernels/cpu/%.o: private FLAGS += -ffp-contract=$(if $(SANITIZED),off,fast)
 # What the kernels are compiled for: a card without is refused in one line.
 $(OUT)/common/core/cuda_card.o: private FLAGS += $(if $(filter cuda,$(BUILD)),-DGPT_CUDA_ARCHS=$(subst $(SPACE),$(COMMA),$(ARCHS:%a=%)))

@@ -44,8 +44,6 @@ run_one() {
     fi
     printf '%s\n' "$output"
     printf '  FAIL  %-40s exit status %d\n' "$program" $status
-    # Once more at the end: whoever shortens a log keeps its last lines.
-    grep '^FAILED' <<<"$output" | sed 's/^/        /'
     return 1
 }
 
@@ -58,6 +56,11 @@ for i in "${!programs[@]}"; do
 done
 wait
 failed=()
-for i in "${!programs[@]}"; do [ ! -e "$folder/$i.failed" ] || failed+=("${programs[i]}"); done
+for i in "${!programs[@]}"; do
+    [ -e "$folder/$i.failed" ] || continue
+    failed+=("${programs[i]}")
+    # Once more at the end: whoever shortens a log keeps its last lines.
+    grep -E '^FAILED|: FAILED:' "$folder/$i.out" | sed "s|^|  ${programs[i]}: |"
+done
 echo "${#programs[@]} programs, ${#failed[@]} failed${failed:+: ${failed[*]}}"
 [ ${#failed[@]} = 0 ]

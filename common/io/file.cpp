@@ -225,8 +225,8 @@ void make_run_folder(const std::string& path) {
                    std::strerror(file_exists(part) ? ENOTDIR : reason));
     }
     // note: permission bits do not tell (read-only and full disks, root), a file does. One name for all: whoever is
-    // killed here leaves one file, and the next removes it. Two that start at the same moment may remove each other's;
-    // no O_EXCL then, and each writes to what it has opened.
+    // killed here leaves one file, and the same user's next run removes it. Two that start at the same moment may remove
+    // each other's; no O_EXCL then, and each writes to what it has opened.
     const std::string probe = join_path(path, ".probe.tmp");
     ::unlink(probe.c_str());
     Descriptor file(::open(probe.c_str(), O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666));

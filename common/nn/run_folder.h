@@ -12,8 +12,8 @@ constexpr const char* kLogName = "log.csv";
 // Opens the checkpoint of a folder for --resume, or says what is there instead.
 SafetensorsFile open_for_resume(const std::string& folder);
 
-// Whether the report is as new as the checkpoint. A run that was killed behind its last checkpoint has none, or that of
-// its steps before --resume.
+// Whether the report's file is as new as the checkpoint's. A run that was killed after its last checkpoint has none, or that
+// of its steps before --resume. (A copy of the folder may have other times: then the report is written again.)
 bool has_current_report(const std::string& folder);
 
 // The folder of a new run: `out`, or the next free number under `runs`. A folder with a checkpoint is refused.

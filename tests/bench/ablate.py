@@ -27,7 +27,7 @@ GEMM, ATTENTION, SIMD = (f"common/kernels/cpu/{name}" for name in ("gemm.h", "at
 IDEAS = [
     ("tile", "a register tile of 6 x 16 sums: 4 x 16 instead", "abce",
      [("common/kernels/cpu/micro_kernel.h", "kTileRows = 6, kTileVecs = 2", "kTileRows = 4, kTileVecs = 2")]),
-    ("steps", "four steps of k share the instructions that count: one step at a time instead", "abcd",
+    ("steps", "four steps of k share the loop's own instructions: one step at a time instead", "abcd",
      [("common/kernels/cpu/micro_kernel.h", "constexpr int kSteps = 4;", "constexpr int kSteps = 1;")]),
     ("named", "the multiply-add is named as the instruction it is: the compiler chooses", "abcd",
      [(SIMD, "#if defined(__FMA__)\n    __asm__", "#if 0\n    __asm__")]),

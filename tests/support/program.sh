@@ -33,10 +33,17 @@ run() {
 # run_for MILLISECONDS ARGUMENT...: as run, killed after so long ($status 137) unless it has ended by itself.
 # note: not by `timeout -s KILL`, which kills itself, too: the next life would begin while this one is still dying.
 run_for() {
+    local life timer
     "$program" "${@:2}" >out 2>err </dev/null &
-    sleep "$(printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000)))"
-    kill -KILL $! 2>/dev/null
-    { wait $!; } 2>/dev/null  # the shell would say that it was killed
+    life=$!
+    sleep "$(printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000)))" &
+    timer=$!
+    {
+        wait -n $life $timer
+        kill -KILL $life
+        kill $timer
+        wait $life
+    } 2>/dev/null  # where the shell says who was killed, and who is gone already
     status=$?
 }
 

@@ -27,22 +27,22 @@ constexpr int kTileRows = 6, kTileVecs = 2;
 template <bool a_by_rows, int R, int V>
 GPT_INLINE void multiply_tile(simd::Vec (&sums)[R][V], int K, const float* a, int64_t lda, const float* b,
                               int64_t ldb) {
-    const float* row[R];  // of a
+    const float* row[R];  // of a; of one that is given by columns, the same place in each
     GPT_UNROLL
-    for (int i = 0; i < R; i++) row[i] = a + i * lda;
+    for (int i = 0; i < R; i++) row[i] = a_by_rows ? a + i * lda : a + i;
     const auto step = [&](int64_t k) __attribute__((always_inline)) {
         simd::Vec b_row[V];
         GPT_UNROLL
         for (int j = 0; j < V; j++) b_row[j] = simd::load(b + k * ldb + j * simd::kWidth);
         GPT_UNROLL
         for (int i = 0; i < R; i++) {
-            const simd::Vec x = simd::broadcast(a_by_rows ? row[i][k] : a[k * lda + i]);
+            const simd::Vec x = simd::broadcast(row[i][a_by_rows ? k : k * lda]);
             GPT_UNROLL
             for (int j = 0; j < V; j++) simd::multiply_add(sums[i][j], x, b_row[j]);
         }
     };
-    // Four steps share the instructions that count. Where another hardware thread has half of the core, as on most rented
-    // machines, instructions are short before multiply-adds are.
+    // Four steps share the loop's own instructions. Where another hardware thread has half of the core, as on most rented
+    // machines, its slots for instructions run out before those for multiply-adds do (measured with AVX2).
     constexpr int kSteps = 4;
     int64_t k = 0;
     for (; k + kSteps <= K; k += kSteps) {

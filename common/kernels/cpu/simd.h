@@ -1,6 +1,6 @@
 // simd.h - one vector of floats, as wide as the machine the compiler was told about: AVX-512 16, AVX2 8, NEON
 // or SSE 4. GCC vector extensions (clang has them too), so that the kernels read as arithmetic and not as
-// intrinsics.
+// intrinsics; multiply_add alone is an instruction.
 // Not here: a general library. Exactly what the kernels of this folder use.
 #pragma once
 #include <cmath>
@@ -41,8 +41,8 @@ GPT_INLINE Vec broadcast(float x) {
     return x - Vec{};
 }
 
-// sum += x * y. note: named as the instruction it is. Of sums that are kept in registers over an unrolled loop, GCC else makes
-// instructions that overwrite x or y, and copies, or reads y from memory once for every product.
+// sum += x * y. note: written as the instruction itself. In an unrolled loop GCC otherwise takes forms of it that overwrite x
+// or y, which costs copies, or that read y from memory for every product.
 GPT_INLINE void multiply_add(Vec& sum, Vec x, Vec y) {
 #if defined(__FMA__)
     __asm__("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(x), "v"(y));
