@@ -10,6 +10,7 @@
 #include <filesystem>
 
 #include "tests/support/catch.h"
+#include "tests/support/killed_process.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/throwing_failures.h"
 
@@ -178,21 +179,8 @@ TEST_CASE("file: a run folder is made with its parents, or refused", "[cpu]") {
 TEST_CASE("file: what a process leaves that is killed while it tries a run folder out, the next one removes",
           "[cpu]") {
     TemporaryFolder folder;
-    for (int kill = 0; kill < 30; kill++) {
-        const pid_t child = ::fork();
-        REQUIRE(child >= 0);
-        if (child == 0) {
-            failure_of([&] {
-                for (;;) make_run_folder(folder.path);
-            });
-            ::_exit(1);
-        }
-        ::usleep(1000 + 50 * useconds_t(kill));
-        ::kill(child, SIGKILL);
-        int status = 0;
-        REQUIRE(::waitpid(child, &status, 0) == child);
-        REQUIRE(WIFSIGNALED(status));
-    }
+    for (int kill = 0; kill < 30; kill++)
+        repeat_until_killed(1000 + 50 * kill, [&] { make_run_folder(folder.path); });
     make_run_folder(folder.path);
     REQUIRE(std::filesystem::is_empty(folder.path));
 }

@@ -1,8 +1,6 @@
 // test_safetensors.cpp - what goes in comes out; the bytes are the expected ones; a write that fails leaves what was there.
 // Not here: files that are refused (test_safetensors_refusals.cpp).
 #include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <csignal>
@@ -13,6 +11,7 @@
 #include <vector>
 
 #include "tests/io/safetensors_files.h"
+#include "tests/support/killed_process.h"
 
 namespace fs = std::filesystem;
 
@@ -172,18 +171,9 @@ TEST_CASE("safetensors: a writer killed at any moment leaves a whole file", "[cp
     };
     write(0);
     for (int kill_at_us = 50; kill_at_us < 20000; kill_at_us += kill_at_us / 3) {
-        const pid_t child = fork();
-        REQUIRE(child >= 0);
-        if (child == 0) {
-            failure_of([&] {
-                for (int step = 1;; step++) write(step);
-            });
-            _exit(1);
-        }
-        usleep(useconds_t(kill_at_us));
-        REQUIRE(kill(child, SIGKILL) == 0);
-        REQUIRE(waitpid(child, nullptr, 0) == child);
         CAPTURE(kill_at_us);
+        int step = 0;
+        repeat_until_killed(kill_at_us, [&] { write(++step); });
         REQUIRE(is_accepted(path, Checksum::kRequired));
     }
     write(1);

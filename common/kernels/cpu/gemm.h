@@ -98,7 +98,7 @@ template <bool a_by_rows, int R, int V>
 __attribute__((noinline)) void tile_kernel(int K, const float* a, int64_t lda, const float* b_panel, float* c,
                                            const float* start, const float* bias, int64_t ldc, int columns) {
     simd::Vec sums[R][V] = {};
-    // note: lda is kTileRows, then, and as a constant it costs no addition in any step
+    // note: of a packed a lda is kTileRows; as a constant it costs no arithmetic in the loop
     multiply_tile<a_by_rows>(sums, K, a, a_by_rows ? lda : kTileRows, b_panel, V * simd::kWidth);
     store_tile(sums, c, ldc, start, ldc, bias, columns);
 }
