@@ -33,6 +33,8 @@ IDEAS = [
      [(SIMD, "#if defined(__FMA__)\n    __asm__", "#if 0\n    __asm__")]),
     ("block_rows", "192 rows of a in the L2 cache: 96 instead", "abce",
      [(GEMM, "kBlockRows = 192;", "kBlockRows = 96;")]),
+    ("block_k", "with AVX-512, 768 steps of k for a tile of c: 384 instead", "bcd",
+     [(GEMM, "<= 16 ? 384 : 768;", "<= 16 ? 384 : 384;")]),
     ("chunk", "4 MiB of packed b at once: 10 MiB instead", "abc",
      [("common/kernels/cpu/pack_memory.h", "kChunkFloats = 1 << 20,", "kChunkFloats = 10 << 18,")]),
     ("strips", "a is packed in strips of 8 rows, the next ones prefetched: one row at a time instead", "abce",
@@ -56,6 +58,8 @@ IDEAS = [
     ("hidden_keys", "no exp for keys that a query does not see: computed and thrown away instead", "abe",
      [(ATTENTION, "const int seen_by_all = std::min(first_sees + 1, keys), seen_by_any = std::min(first_sees + kWidth, keys);",
        "const int seen_by_all = 0, seen_by_any = keys;")]),
+    ("next_row", "cross-entropy asks for the next row of logits: not", "cd",
+     [("common/kernels/cpu/cross_entropy.cpp", "__builtin_prefetch(row + V + j, 0, 2);", "")]),
     ("exp", "exp is a polynomial on whole vectors: libm's, one number at a time, instead", "abe",
      [(SIMD, "GPT_INLINE Vec exp(Vec x) {",
        "GPT_INLINE Vec exp(Vec x) {\n    for (int i = 0; i < kWidth; i++) x[i] = std::exp(x[i]);\n    return x;\n}\n"

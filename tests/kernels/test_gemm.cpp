@@ -51,7 +51,7 @@ TEST_CASE("gemm of real sizes, at sampled elements", "[cpu][slow]") {
     // (M,N,K) of a forward of the (a) and (b) models, of a weight gradient, two whose threads share columns, and a
     // long one, whose b is packed in several chunks where threads share rows
     const Sizes s = GENERATE(Sizes{4096, 384, 128}, Sizes{1152, 384, 4096}, Sizes{130, 6100, 900},
-                             Sizes{70, 768, 5000}, Sizes{1030, 1536, 700});
+                             Sizes{70, 768, 5000}, Sizes{1030, 1536, 800});
     const bool trans_a = s.K == 4096, trans_b = GENERATE(false, true);
     CAPTURE(s.M, s.N, s.K, trans_b);
     Threads two(2);
@@ -63,7 +63,7 @@ TEST_CASE("gemm of real sizes, at sampled elements", "[cpu][slow]") {
 
 // Whether threads share the rows of a or the columns of b may depend on how many rows there are: no sum may.
 TEST_CASE("the first rows of a product are the product of the first rows, bit for bit", "[cpu][slow]") {
-    const int64_t M = 1025, N = 1536, K = 700;
+    const int64_t M = 1025, N = 1536, K = 800;
     const bool trans_b = GENERATE(false, true);
     const int64_t fewer = GENERATE(1024, 200);
     CAPTURE(trans_b, fewer);

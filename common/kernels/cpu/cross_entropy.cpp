@@ -39,6 +39,7 @@ RowSums softmax_sums(float* exponentials, const float* row, int64_t V) {
 
     Vec sum{};
     for (j = 0; j + kWidth <= V; j += kWidth) {
+        __builtin_prefetch(row + V + j, 0, 2);  // the next row, into the L2 cache
         const Vec e = simd::exp(simd::load(row + j) - maximum);
         if (exponentials) simd::store(exponentials + j, e);
         sum += e;
