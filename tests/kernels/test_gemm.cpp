@@ -63,7 +63,7 @@ TEST_CASE("gemm of real sizes, at sampled elements", "[cpu][slow]") {
 
 // Whether threads share the rows of a or the columns of b may depend on how many rows there are: no sum may.
 TEST_CASE("the first rows of a product are the product of the first rows, bit for bit", "[cpu][slow]") {
-    const int64_t M = 1025, N = 1536, K = 800;
+    const int64_t M = 1025, N = 1536, K = 800;  // K: more than a block
     const bool trans_b = GENERATE(false, true);
     const int64_t fewer = GENERATE(1024, 200);
     CAPTURE(trans_b, fewer);
