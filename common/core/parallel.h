@@ -89,9 +89,9 @@ class Pool {
     }
 
   private:
-    // note: about 20 to 50 microseconds; longer than the gap between two kernels, shorter than anything a
-    // neighbour on a shared machine would notice.
-    static constexpr int kSpins = 2000;
+    // note: some tenths of a millisecond. A thread that has done its part of a large product waits about as long for the
+    // others, and one that has gone to sleep needs as long again, on a virtual machine, to begin with the next kernel.
+    static constexpr int kSpins = 20000;
 
     struct alignas(64) Share {  // a cache line of its own
         std::atomic<int64_t> next{0};

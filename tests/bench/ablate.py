@@ -21,7 +21,7 @@ import sys
 import compare
 import machine
 
-GEMM, ATTENTION, SIMD = (f"common/kernels/cpu/{name}" for name in ("gemm.h", "attention.cpp", "simd.h"))
+GEMM, ATTENTION, SIMD, ADAMW = (f"common/kernels/cpu/{name}" for name in ("gemm.h", "attention.cpp", "simd.h", "adamw.cpp"))
 
 # name, what is undone, the configurations it is measured at, [(file, words, words without the idea)]
 IDEAS = [
@@ -58,6 +58,17 @@ IDEAS = [
     ("hidden_keys", "no exp for keys that a query does not see: computed and thrown away instead", "abe",
      [(ATTENTION, "const int seen_by_all = std::min(first_sees + 1, keys), seen_by_any = std::min(first_sees + kWidth, keys);",
        "const int seen_by_all = 0, seen_by_any = keys;")]),
+    ("query_block", "with AVX-512, attention takes queries in blocks of two vectors: of one instead", "abdf",
+     [(ATTENTION, "constexpr int kBlock = 2 * kWidth < kLine ? kLine : 2 * kWidth;", "constexpr int kBlock = kLine;")]),
+    ("rows_ahead", "attention asks for the rows of a head before it copies them: not", "abdf",
+     [(ATTENTION, "prefetch_row<0>(from + kRowsAhead * stride, HS);", ""),
+      (ATTENTION, "prefetch_row<1>(to + kRowsAhead * stride, HS);", ""),
+      (ATTENTION, "prefetch_row<0>(out + (i + kRowsAhead) * out_stride, HS);", "")]),
+    ("waiting", "a thread without work looks 20,000 times for the next kernel before it sleeps: 2,000 times instead", "abcdf",
+     [("common/core/parallel.h", "kSpins = 20000;", "kSpins = 2000;")]),
+    ("norm_sums", "the gradient's norm is added up in 32 sums side by side: in 8 instead", "cd",
+     [(ADAMW, "double lane[32]", "double lane[8]"), (ADAMW, "i + 32 <= end; i += 32", "i + 8 <= end; i += 8"),
+      (ADAMW, "k < 32; k++", "k < 8; k++")]),
     ("next_row", "cross-entropy asks for the next row of logits: not", "cd",
      [("common/kernels/cpu/cross_entropy.cpp", "__builtin_prefetch(row + V + j, 0, 2);", "")]),
     ("exp", "exp is a polynomial on whole vectors: libm's, one number at a time, instead", "abe",
@@ -109,7 +120,8 @@ def build(name, edits):
 
 
 def started(name, program, config, options):
-    process = compare.Program(name, [program, config, "--threads", str(options.threads)], {})
+    process = compare.Program(name, [program, config, "--threads", str(options.threads),
+                                     "--precision", options.precision], {})
     if not process.warm_up(compare.CONFIGS[config]["loss_step"], options.seconds):
         sys.exit(f"error: {program} does not run")
     return process
@@ -163,6 +175,7 @@ def parse_options():
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=1.0, help="length of a turn, about")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--cores", default="0,1", help="where all run")
     parser.add_argument("--build-dir", default=os.environ.get("GPT_BUILD_DIR", "build/cpu"))
     parser.add_argument("--write", metavar="FILE")
@@ -190,7 +203,8 @@ def main():
     os.sched_setaffinity(0, [int(core) for core in options.cores.split(",")])
     columns = {config: measure(config, [idea for idea in ideas if config in idea[2]], programs, options)
                for config in options.configs}
-    lines = ["| the step without this idea takes, times as long | " + " | ".join(f"({c})" for c in columns) + " |",
+    mark = ", bf16" if options.precision == "bf16" else ""
+    lines = ["| the step without this idea takes, times as long | " + " | ".join(f"({c})" + mark for c in columns) + " |",
              "|---" * (1 + len(columns)) + "|"]
     for name, what, *_ in ideas:
         lines.append(f"| {what} | " + " | ".join(cell(columns[c].get(name)) for c in columns) + " |")

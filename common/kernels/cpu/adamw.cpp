@@ -38,11 +38,11 @@ void cpu::squared_norm(double* sum, const float* x, int64_t n, Stream) {
     range_sums.assign(size_t((n + kGrain - 1) / kGrain), 0.0);
     double* const sums = range_sums.data();
     parallel_ranges(n, kGrain, [&](int64_t begin, int64_t end) {
-        // Eight sums side by side: one alone would wait for each addition before the next.
-        double lane[8] = {};
+        // 32 sums side by side, four vectors: one alone would wait for each addition before the next.
+        double lane[32] = {};
         int64_t i = begin;
-        for (; i + 8 <= end; i += 8)
-            for (int k = 0; k < 8; k++) lane[k] += double(x[i + k]) * double(x[i + k]);
+        for (; i + 32 <= end; i += 32)
+            for (int k = 0; k < 32; k++) lane[k] += double(x[i + k]) * double(x[i + k]);
         for (; i < end; i++) lane[0] += double(x[i]) * double(x[i]);
         double total = 0;
         for (double part : lane) total += part;

@@ -22,18 +22,20 @@ using simd::IntVec;
 using simd::kWidth;
 using simd::Vec;
 
-// Queries are taken in blocks of 16: one cache line, whole vectors on every machine. A block attends to no
-// key behind its own last query: 16 is also the step of the staircase that stands for the causal triangle.
-constexpr int kBlock = 16;
+// Queries are taken in blocks of two vectors, so that a product of keys and queries has enough sums to hide the latency of a
+// multiply-add, and of at least a cache line. A block attends to no key behind its own last query: its length is also the
+// step of the staircase that stands for the causal triangle.
+constexpr int kLine = 16;  // floats
+constexpr int kBlock = 2 * kWidth < kLine ? kLine : 2 * kWidth;
 
 // Keys of a tile in the forward, whose tile is one block of queries wide: 16 KB, half of an L1 cache.
-constexpr int kForwardKeys = 256;
+constexpr int kForwardKeys = 4096 / kBlock;
 
 // The backward keeps two tiles, p and ds. Rows are a line longer than their queries: with a power of two, all
 // rows would share a few sets of the cache.
 constexpr int kQueries = 64;
 constexpr int kKeys = 64;
-constexpr int kTileStride = kQueries + kBlock;
+constexpr int kTileStride = kQueries + kLine;
 
 static_assert(kBlock % kWidth == 0 && kForwardKeys % kBlock == 0 && kQueries % kBlock == 0 &&
                   kKeys % kBlock == 0,
@@ -64,7 +66,7 @@ class Scratch {
     }
 
   private:
-    static constexpr int kLine = 16, kMaxPieces = 16;
+    static constexpr int kMaxPieces = 16;
     struct alignas(64) Line {
         float x[kLine];
     };
@@ -77,11 +79,20 @@ class Scratch {
 
 // ---- moving a head in and out -----------------------------------------------------------------------------
 
+// A head's rows lie far apart, each too short for the processor to see the next one coming: it is asked for, so many rows ahead.
+constexpr int kRowsAhead = 16;
+
+template <int for_writing>
+GPT_INLINE void prefetch_row(const float* row, int HS) {
+    for (int d = 0; d < HS; d += kLine) __builtin_prefetch(row + d, for_writing);
+}
+
 // Rows of one head (every `stride` floats), times scale, to rows of HSP floats: HS rounded up to whole
 // vectors, zeros behind. The products below then run over whole vectors only.
 void copy_rows(float* to, int64_t HSP, const float* from, int64_t stride, int64_t rows, int HS, float scale) {
     const int whole = HS / kWidth * kWidth;
     for (int64_t t = 0; t < rows; t++, to += HSP, from += stride) {
+        prefetch_row<0>(from + kRowsAhead * stride, HS);
         for (int d = 0; d < whole; d += kWidth) simd::store(to + d, simd::load(from + d) * scale);
         if (whole < HS) simd::store(to + whole, simd::load_first(from + whole, HS - whole) * scale);
     }
@@ -91,6 +102,7 @@ void copy_rows(float* to, int64_t HSP, const float* from, int64_t stride, int64_
 void copy_back(float* to, int64_t stride, const float* from, int64_t HSP, int64_t rows, int HS, float scale) {
     const int whole = HS / kWidth * kWidth;
     for (int64_t t = 0; t < rows; t++, to += stride, from += HSP) {
+        prefetch_row<1>(to + kRowsAhead * stride, HS);
         for (int d = 0; d < whole; d += kWidth) simd::store(to + d, simd::load(from + d) * scale);
         if (whole < HS) simd::store_first(to + whole, simd::load(from + whole) * scale, HS - whole);
     }
@@ -310,6 +322,7 @@ void backward_head(float* dq, float* dk, float* dv, const float* dout, const flo
         std::fill(lse_tile, lse_tile + kQueries, 0.0f);  // note: lanes without a query compute, too
         std::fill(D, D + kQueries, 0.0f);
         for (int64_t i = i0; i < i1; i++) {
+            prefetch_row<0>(out + (i + kRowsAhead) * out_stride, HS);
             lse_tile[i - i0] = lse[i];
             D[i - i0] = dot(dout_rows + (i - i0) * HSP, out + i * out_stride, HS);
         }
