@@ -84,14 +84,17 @@ class Pool {
         inside_ = true;
         take_indices(0);
         inside_ = false;
-        for (int spin = 0; busy_.load(std::memory_order_acquire) > 0; spin++)
-            spin < kSpins ? cpu_relax() : std::this_thread::yield();
+        for (int looks = 0; busy_.load(std::memory_order_acquire) > 0; looks++) wait_a_little(looks);
     }
 
   private:
-    // note: some tenths of a millisecond. A thread that has done its part of a large product waits about as long for the
-    // others, and one that has gone to sleep needs as long again, on a virtual machine, to begin with the next kernel.
-    static constexpr int kSpins = 20000;
+    // A thread that waits for others looks so many times at once, 20 to 50 microseconds: longer than the gap between two kernels.
+    static constexpr int kSpins = 2000;
+    // Then so many times more, after letting others run on its core, some tenths of a millisecond: threads that share a large
+    // product end about so far apart, and on a virtual machine it takes as long again to wake one that sleeps.
+    static constexpr int kYields = 1000;
+
+    static void wait_a_little(int looks) { looks < kSpins ? cpu_relax() : std::this_thread::yield(); }
 
     struct alignas(64) Share {  // a cache line of its own
         std::atomic<int64_t> next{0};
@@ -111,8 +114,9 @@ class Pool {
         inside_ = true;
         this_thread_ = thread;
         for (;;) {
-            for (int spin = 0; spin < kSpins && generation_.load(std::memory_order_acquire) == seen; spin++)
-                cpu_relax();
+            for (int looks = 0;
+                 looks < kSpins + kYields && generation_.load(std::memory_order_acquire) == seen; looks++)
+                wait_a_little(looks);
             if (generation_.load(std::memory_order_acquire) == seen) {
                 std::unique_lock<std::mutex> lock(mutex_);
                 sleepers_.fetch_add(1);

@@ -22,9 +22,9 @@ using simd::IntVec;
 using simd::kWidth;
 using simd::Vec;
 
-// Queries are taken in blocks of two vectors, so that a product of keys and queries has enough sums to hide the latency of a
-// multiply-add, and of at least a cache line. A block attends to no key behind its own last query: its length is also the
-// step of the staircase that stands for the causal triangle.
+// Queries are taken in blocks of at least a cache line and of two vectors: with one, a product of keys and queries would read
+// more numbers than it multiplies. A block attends to no key behind its own last query: its length is also the step of the
+// staircase that stands for the causal triangle.
 constexpr int kLine = 16;  // floats
 constexpr int kBlock = 2 * kWidth < kLine ? kLine : 2 * kWidth;
 
@@ -79,7 +79,8 @@ class Scratch {
 
 // ---- moving a head in and out -----------------------------------------------------------------------------
 
-// A head's rows lie far apart, each too short for the processor to see the next one coming: it is asked for, so many rows ahead.
+// A head's rows lie far apart, each too short for the processor to see the next ones coming: they are asked for, so many
+// rows ahead. (To ask for what lies behind the last one does no harm.)
 constexpr int kRowsAhead = 16;
 
 template <int for_writing>
