@@ -139,6 +139,7 @@ void write_run_report(const std::string& folder, const Config& config, const Dat
         format("%lld parameters, trained on %s", static_cast<long long>(weights), data.corpus.name.c_str());
     if (!data.corpus.warning.empty()) report.warnings.push_back(data.corpus.warning);
     report.log = read_run_log(join_path(folder, kLogName));
+    report.token = "character";
     if (!report.log.empty()) {
         const LogRow& last = report.log.back();
         report.headline.push_back(

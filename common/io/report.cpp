@@ -69,9 +69,9 @@ std::string figure(svg::LineChart chart, const std::string& id, const std::strin
     return "<figure>\n" + svg::line_chart(chart) + "</figure>\n";
 }
 
-std::string charts(const std::vector<LogRow>& log) {
+std::string charts(const std::vector<LogRow>& log, const std::string& token) {
     svg::LineChart loss;
-    loss.y_label = "nats per token";
+    loss.y_label = "nats per " + token;
     loss.series.push_back(series_of(log, "training batch", [](const LogRow& row) { return row.loss; }));
     svg::Series held_out;
     held_out.name = "held out";
@@ -106,7 +106,7 @@ std::string charts(const std::vector<LogRow>& log) {
     };
     add("lr", "Learning rate", [](const LogRow& row) { return row.lr; });
     add("grad-norm", "Gradient norm", [](const LogRow& row) { return row.grad_norm; });
-    add("speed", "Tokens per second", [](const LogRow& row) { return row.tokens_per_s; });
+    add("speed", "Speed, " + token + "s per second", [](const LogRow& row) { return row.tokens_per_s; });
     more += "</div>\n";
     return out +
            "<details>\n<summary>More curves: logarithmic steps, learning rate, gradient norm (before "
@@ -189,7 +189,7 @@ std::string report_html(const ReportData& data) {
     page.title = data.title;
     page.style = std::string(svg::kChartStyle) + report_style();
     page.body = header(data);
-    if (!data.log.empty()) page.body += "<h2>Curves</h2>\n" + charts(data.log);
+    if (!data.log.empty()) page.body += "<h2>Curves</h2>\n" + charts(data.log, data.token);
     for (const ReportData::Table& one : data.tables) page.body += table(one);
     page.body += samples(data.samples);
     page.body += configuration(data.config);

@@ -32,6 +32,7 @@ struct ReportData {
     std::vector<std::string> warnings;  // shown first, loud
     std::vector<Number> headline;
     std::vector<LogRow> log;      // makes the charts: losses, learning rate, gradient norm, speed
+    std::string token = "token";  // what the charts call one of the model's tokens: "character"
     std::vector<Table> tables;    // one row per epoch, for example
     std::vector<Sample> samples;  // the last one is shown first
     std::vector<Group> config;

@@ -49,11 +49,15 @@ TEST_CASE("report: hostile text stays text, wherever it stands", "[cpu]") {
 }
 
 TEST_CASE("report: shows what it was given", "[cpu]") {
-    const std::string page = report_html(report_with("something", 3000));
-    for (const char* part :
-         {"<title>something</title>", "class=\"warning\"", "Loss", "held out", "Learning rate",
-          "Gradient norm", "Tokens per second", "Samples", "Configuration", "Command", "Machine"})
+    ReportData data = report_with("something", 3000);
+    const std::string page = report_html(data);
+    for (const char* part : {"<title>something</title>", "class=\"warning\"", "Loss", "held out",
+                             "Learning rate", "Gradient norm", "nats per token", "Speed, tokens per second",
+                             "Samples", "Configuration", "Command", "Machine"})
         REQUIRE_THAT(page, contains(part));
+    data.token = "character";
+    for (const char* part : {"nats per character", "Speed, characters per second"})
+        REQUIRE_THAT(report_html(data), contains(part));
     REQUIRE(count(page, "<svg") == 5);
     REQUIRE(count(page, "<desc") == 5);                        // every picture has its text
     REQUIRE_THAT(page, contains("<pre>\n\nsomething</pre>"));  // a sample's first empty line is not lost
