@@ -21,7 +21,7 @@ import sys
 import compare
 import machine
 
-GEMM, ATTENTION, SIMD, ADAMW = (f"common/kernels/cpu/{name}" for name in ("gemm.h", "attention.cpp", "simd.h", "adamw.cpp"))
+GEMM, ATTENTION, SIMD = (f"common/kernels/cpu/{name}" for name in ("gemm.h", "attention.cpp", "simd.h"))
 
 # name, what is undone, the configurations it is measured at, [(file, words, words without the idea)]
 IDEAS = [
@@ -67,8 +67,7 @@ IDEAS = [
     ("yields", "a thread without work looks out for the next kernel for some tenths of a millisecond: 20 to 50 microseconds instead",
      "abcdf", [("common/core/parallel.h", "kYields = 1000;", "kYields = 0;")]),
     ("norm_sums", "the gradient's norm is added up in 32 sums side by side: in 8 instead", "cd",
-     [(ADAMW, "double lane[32]", "double lane[8]"), (ADAMW, "i + 32 <= end; i += 32", "i + 8 <= end; i += 8"),
-      (ADAMW, "k < 32; k++", "k < 8; k++")]),
+     [("common/kernels/cpu/adamw.cpp", "kSums = 32;", "kSums = 8;")]),
     ("next_row", "cross-entropy asks for the next row of logits: not", "cd",
      [("common/kernels/cpu/cross_entropy.cpp", "__builtin_prefetch(row + V + j, 0, 2);", "")]),
     ("exp", "exp is a polynomial on whole vectors: libm's, one number at a time, instead", "abe",

@@ -38,11 +38,12 @@ void cpu::squared_norm(double* sum, const float* x, int64_t n, Stream) {
     range_sums.assign(size_t((n + kGrain - 1) / kGrain), 0.0);
     double* const sums = range_sums.data();
     parallel_ranges(n, kGrain, [&](int64_t begin, int64_t end) {
-        // 32 sums side by side, four vectors: one alone would wait for each addition before the next.
-        double lane[32] = {};
+        // Several vectors of sums side by side: one alone would wait for each addition before the next.
+        constexpr int kSums = 32;
+        double lane[kSums] = {};
         int64_t i = begin;
-        for (; i + 32 <= end; i += 32)
-            for (int k = 0; k < 32; k++) lane[k] += double(x[i + k]) * double(x[i + k]);
+        for (; i + kSums <= end; i += kSums)
+            for (int k = 0; k < kSums; k++) lane[k] += double(x[i + k]) * double(x[i + k]);
         for (; i < end; i++) lane[0] += double(x[i]) * double(x[i]);
         double total = 0;
         for (double part : lane) total += part;
